@@ -1,0 +1,56 @@
+import { assert } from "./assert.ts";
+
+/** Anything JSON can say. */
+export type Json =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly Json[]
+  | { readonly [key: string]: Json };
+
+/** Deepest nesting accepted from outside; JSON.stringify throws near 10,000. */
+export const JSON_DEPTH_MAX = 32;
+
+/**
+ * One text per value: keys sorted by code unit, no white space, no undefined (RFC 8785 for the values we use: finite
+ * numbers as ECMAScript prints them). What is signed or hashed is always this text.
+ */
+export function canonicalJson(value: unknown): string {
+  if (value === null || typeof value === "boolean" || typeof value === "string")
+    return JSON.stringify(value);
+  if (typeof value === "number") {
+    assert(Number.isFinite(value), `a number that JSON cannot carry: ${value}`);
+    return JSON.stringify(value);
+  }
+  if (Array.isArray(value))
+    return `[${value.map((v) => canonicalJson(v === undefined ? null : v)).join(",")}]`;
+  assert(typeof value === "object", `a value that JSON cannot carry: ${typeof value}`);
+  const members = Object.entries(value)
+    .filter(([, v]) => v !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+    .map(([k, v]) => `${JSON.stringify(k)}:${canonicalJson(v)}`);
+  return `{${members.join(",")}}`;
+}
+
+/** Deepest nesting of a JSON text, counted without parsing it; brackets within strings do not count. */
+export function jsonDepth(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (inString) {
+      if (c === "\\") i++;
+      else if (c === '"') inString = false;
+    } else if (c === '"') inString = true;
+    else if (c === "{" || c === "[") deepest = Math.max(deepest, ++depth);
+    else if (c === "}" || c === "]") depth--;
+  }
+  return deepest;
+}
+
+/** True when both hold the same JSON value; the order of keys does not matter. */
+export function jsonEqual(a: unknown, b: unknown): boolean {
+  return canonicalJson(a ?? null) === canonicalJson(b ?? null);
+}

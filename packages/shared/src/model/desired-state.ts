@@ -1,0 +1,36 @@
+import { type Static, Type } from "typebox";
+import { Container, RestartPolicy } from "./workload.ts";
+
+/**
+ * What the hub wants on one node: whole, numbered, signed. Not a command: a node that accepts revision n needs nothing
+ * of n-1. The signature covers the exact bytes of `payload` (see protocol/down/desired.ts).
+ */
+export const DesiredInstance = Type.Object({
+  /** `namespace.application.component-index`, unique in the fleet. */
+  id: Type.String({ minLength: 1, maxLength: 320 }),
+  namespace: Type.String(),
+  application: Type.String(),
+  component: Type.String(),
+  index: Type.Integer({ minimum: 0 }),
+  kind: Type.Union([Type.Literal("Deployment"), Type.Literal("Job")]),
+  /** Digest of everything that, when changed, means a restart: containers and restart policy. */
+  specDigest: Type.String({ minLength: 1, maxLength: 128 }),
+  runtime: Type.Literal("process"),
+  restartPolicy: RestartPolicy,
+  /** Jobs: how often a failed run is tried again before the instance has failed for good. */
+  backoffLimit: Type.Integer({ minimum: 0 }),
+  /** Jobs: longest run of one instance, restarts included. */
+  activeDeadlineSeconds: Type.Optional(Type.Integer({ minimum: 1 })),
+  terminationGracePeriodSeconds: Type.Integer({ minimum: 0 }),
+  containers: Type.Array(Container, { minItems: 1, maxItems: 16 }),
+});
+export type DesiredInstance = Static<typeof DesiredInstance>;
+
+export const DesiredState = Type.Object({
+  nodeId: Type.String(),
+  /** Grows with every change for this node; never reused. */
+  revision: Type.Integer({ minimum: 1 }),
+  issuedAt: Type.String(),
+  instances: Type.Array(DesiredInstance, { maxItems: 1_000 }),
+});
+export type DesiredState = Static<typeof DesiredState>;

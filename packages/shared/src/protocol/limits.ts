@@ -1,0 +1,14 @@
+/** Limits of the wire. docs/protocol.md states what happens at each. */
+
+/** Largest packet from a peer that has not finished CONNECT: 4 KiB, decided from the fixed header. */
+export const CONNECT_PACKET_BYTES_MAX: number = 4 * 1024;
+/** Largest packet from an enrolled node. */
+export const UP_PACKET_BYTES_MAX: number = 256 * 1024;
+/** Largest message to a node: a whole signed desired state. */
+export const DOWN_MESSAGE_BYTES_MAX: number = 1024 * 1024;
+/** Longest topic in bytes. */
+export const TOPIC_BYTES_MAX = 256;
+/** Most subscriptions of one node. */
+export const SUBSCRIPTIONS_MAX = 8;
+/** Longest log answer in bytes of text. */
+export const LOG_CHUNK_BYTES_MAX: number = 64 * 1024;

@@ -1,0 +1,21 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: "unit", include: ["packages/*/src/**/*.test.ts"] } },
+      {
+        test: {
+          name: "integration",
+          include: ["packages/*/test/**/*.test.ts", "test/integration/**/*.test.ts"],
+          pool: "forks",
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: { name: "simulator", include: ["test/simulator/**/*.test.ts"], testTimeout: 120_000 },
+      },
+    ],
+  },
+});
