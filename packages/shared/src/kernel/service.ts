@@ -1,6 +1,6 @@
 /**
  * A long-running part of a process. `run` resolves when it has stopped in good order and rejects when it failed; the
- * supervisor in `platform/service.ts` starts services in order, restarts what failed with growing delay, stops in reverse.
+ * supervisor in `platform/supervisor.ts` starts services in order, restarts what failed with growing delay, stops in reverse.
  */
 export interface Service {
   readonly name: string;
@@ -22,4 +22,17 @@ export interface Metrics {
   count(name: string, labels?: Readonly<Record<string, string>>, by?: number): void;
   set(name: string, value: number, labels?: Readonly<Record<string, string>>): void;
   observe(name: string, value: number, labels?: Readonly<Record<string, string>>): void;
+}
+
+/**
+ * Declares one metric; each feature lists its own beside its services and wiring joins the lists. Durations are in
+ * seconds (`_seconds`), sizes in bytes (`_bytes`), counters end in `_total`, as Prometheus names them.
+ */
+export interface MetricDefinition {
+  readonly name: string;
+  readonly kind: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  readonly labels?: readonly string[];
+  /** Upper bounds of a histogram, ascending, in the metric's unit. */
+  readonly buckets?: readonly number[];
 }
