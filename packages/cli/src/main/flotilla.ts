@@ -1,0 +1,20 @@
+import { text } from "node:stream/consumers";
+import { wantsColor } from "../output/io.ts";
+import { runCli } from "./program.ts";
+
+const interrupt = new AbortController();
+process.once("SIGINT", () => interrupt.abort(new Error("interrupted")));
+// A reader that went away (`flotilla get … | head`) is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  out: (chunk) => void process.stdout.write(chunk),
+  err: (chunk) => void process.stderr.write(chunk),
+  env: process.env,
+  nowMs: () => Date.now(),
+  readStdin: () => text(process.stdin),
+  signal: interrupt.signal,
+  color: wantsColor(process.env, process.stderr.isTTY === true),
+});
