@@ -63,6 +63,19 @@ export type CommitResult =
   | { readonly ok: false; readonly key: ResourceKey; readonly current: AnyObject | undefined };
 
 /**
+ * Why the store could not do it. The platform's SqliteErrorCode (`database-full`, …) comes through as well; after any of
+ * them nothing was written and the store can be used on.
+ */
+export type StoreErrorCode =
+  | "key-missing"
+  | "key-mismatch"
+  | "key-exposed"
+  | "sealed-unreadable"
+  | "object-too-large"
+  | "store-overloaded"
+  | "store-closed";
+
+/**
  * All objects in memory, every change in a durable log. Reads are immediate and see every commit that has resolved;
  * objects are frozen and carry `metadata.resourceVersion`. `commit` is atomic, resolves when it is on disk (fsync), and
  * may be grouped with others into one transaction.
