@@ -32,6 +32,7 @@ export function migrate(db: Database, migrations: readonly Migration[]): void {
   // Foreign keys are off while tables are rebuilt (sqlite.org/lang_altertable.html §7) and checked at the end of each step.
   db.pragma("foreign_keys = OFF");
   try {
+    assertNotForeign(db);
     db.exec(HISTORY);
     assertSameHistory(db, migrations);
     while (schemaVersion(db) > migrations.length) stepDown(db);
@@ -82,13 +83,30 @@ function inStep(db: Database, name: string, step: () => void): void {
 }
 
 function assertSameHistory(db: Database, migrations: readonly Migration[]): void {
-  for (const taken of history(db)) {
-    const known = migrations[taken.version - 1];
-    if (known !== undefined && known.name !== taken.name)
+  const taken = history(db);
+  // Both are written in one transaction: when they differ, bytes of the file have changed.
+  if (taken.some((m, i) => m.version !== i + 1) || taken.length !== schemaVersion(db))
+    throw new CodedError<SqliteErrorCode>(
+      "database-corrupt",
+      `user_version is ${schemaVersion(db)}, and ${taken.length} migrations are recorded`,
+    );
+  for (const step of taken) {
+    const known = migrations[step.version - 1];
+    if (known !== undefined && known.name !== step.name)
       throw unknownSchema(
-        `migration ${taken.version} is ${taken.name} there and ${known.name} in this program`,
+        `migration ${step.version} is ${step.name} there and ${known.name} in this program`,
       );
   }
+}
+
+/** A file with tables but without our history was made by something else; it is not ours to change. */
+function assertNotForeign(db: Database): void {
+  const tables = db
+    .prepare<[], { readonly name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    .all()
+    .map((table) => table.name);
+  if (tables.length > 0 && !tables.includes("flotilla_migration"))
+    throw unknownSchema("it has tables and no record of migrations");
 }
 
 interface TakenStep {

@@ -112,7 +112,8 @@ export function saveLastGood(db: Database, path: string): void {
  */
 function look(path: string): "present" | "absent" | "lost" {
   const size = existsSync(path) ? statSync(path).size : 0;
-  if (size > 0) return "present";
+  // SQLite takes a file of one byte for an empty one (os_unix.c, unixFileSize).
+  if (size > 1) return "present";
   const walPath = `${path}-wal`;
   const hasTraces =
     existsSync(`${path}.last-good`) ||
