@@ -1,0 +1,48 @@
+import { get } from "node:http";
+import type { DemoNode } from "./fleet.ts";
+import { killIfThere, processesWithEnvironment } from "./processes.ts";
+
+/** Ports of examples/hello. */
+export const WEB_PORT = 18080;
+export const GREETER_PORT = 18081;
+
+/** What the example service answers. */
+export interface Answer {
+  readonly greeting: string;
+  readonly instance: string;
+  readonly node: string;
+  readonly pid: number;
+}
+
+/** One real request to a workload. */
+export function ask(node: DemoNode, port: number): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = get({ host: node.address, port, path: "/", timeout: 2_000 }, (response) => {
+      let text = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+      response.on("end", () => {
+        try {
+          resolve(JSON.parse(text));
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+    request.on("timeout", () => request.destroy(new Error("no answer")));
+    request.on("error", reject);
+  });
+}
+
+/** Processes of the workloads of a node; they outlive the agent on purpose, so nothing but their environment ties them to it. */
+export function workloadPids(nodeName: string, stateDir: string): number[] {
+  const ofNode = new Set(processesWithEnvironment(`FLOTILLA_NODE=${nodeName}`));
+  return processesWithEnvironment(`FLOTILLA_STATE_DIR=${stateDir}`).filter((pid) =>
+    ofNode.has(pid),
+  );
+}
+
+/** kill -9 to every workload of the demo's nodes. */
+export function killWorkloads(nodeNames: readonly string[], folder: string): void {
+  for (const name of nodeNames)
+    for (const pid of workloadPids(name, `${folder}/${name}`)) killIfThere(pid);
+}
