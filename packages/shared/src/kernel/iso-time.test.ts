@@ -5,6 +5,7 @@ import { ISO_TIME_MS_MAX, isoTime, parseIsoTimeMs } from "./iso-time.ts";
 test("a time prints as Date prints it, and reads back, over every year from 1970 to 9999", () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: ISO_TIME_MS_MAX }), (ms) => {
+      // oxlint-disable-next-line no-restricted-globals -- the platform is what ours is held against
       expect(isoTime(ms)).toBe(new Date(ms).toISOString());
       expect(parseIsoTimeMs(isoTime(ms))).toBe(ms);
     }),
@@ -25,5 +26,5 @@ test.each(["", "2026", "2026-13-01T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-
 );
 
 test("a time without a fraction of a second is read", () => {
-  expect(parseIsoTimeMs("2026-11-25T16:39:02Z")).toBe(Date.UTC(2026, 10, 25, 16, 39, 2));
+  expect(parseIsoTimeMs("2026-11-25T16:39:02Z")).toBe(1_795_624_742_000);
 });

@@ -5,15 +5,22 @@ type Labels = Readonly<Record<string, string>>;
 /** True when the labels satisfy every part of the selector; an absent selector selects everything. */
 export function matchesSelector(selector: LabelSelector | undefined, labels: Labels): boolean {
   if (selector === undefined) return true;
-  const equal = Object.entries(selector.matchLabels ?? {}).every(([k, v]) => labels[k] === v);
+  const equal = Object.entries(selector.matchLabels ?? {}).every(
+    ([k, v]) => labelOf(labels, k) === v,
+  );
   return equal && (selector.matchExpressions ?? []).every((e) => matchesExpression(e, labels));
+}
+
+/** Own labels only: `constructor` and its like are inherited by every object. */
+function labelOf(labels: Labels, key: string): string | undefined {
+  return Object.hasOwn(labels, key) ? labels[key] : undefined;
 }
 
 function matchesExpression(
   expression: NonNullable<LabelSelector["matchExpressions"]>[number],
   labels: Labels,
 ): boolean {
-  const value = labels[expression.key];
+  const value = labelOf(labels, expression.key);
   switch (expression.operator) {
     case "In":
       return value !== undefined && (expression.values ?? []).includes(value);
