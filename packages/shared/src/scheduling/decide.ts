@@ -1,0 +1,89 @@
+import type { Candidate } from "../model/resources/edge.ts";
+import type {
+  Decision,
+  NodeFacts,
+  PlacementRequest,
+  Siblings,
+  Snapshot,
+  Weights,
+} from "./facts.ts";
+import { allRejections, firstRejection } from "./filter.ts";
+import { type ScoreContext, scoreParts, weightedScore } from "./score.ts";
+import { byName, ranked, type Scored } from "./select.ts";
+
+/** Nobody else of the component is placed. */
+export const NO_SIBLINGS: Siblings = { byNode: new Map(), bySite: new Map() };
+
+/**
+ * Where one instance belongs: filter, score, select. Pure: the same request and snapshot give the same decision, and
+ * every node appears in it with its score or with the reason why not.
+ */
+export function decide(
+  request: PlacementRequest,
+  snapshot: Snapshot,
+  weights: Weights,
+  siblings: Siblings = NO_SIBLINGS,
+): Decision {
+  const fitting: NodeFacts[] = [];
+  const rejected: Candidate[] = [];
+  for (const node of snapshot.values()) {
+    const rejection = firstRejection(request, node);
+    if (rejection === undefined) fitting.push(node);
+    else rejected.push({ node: node.name, site: node.site.name, ...rejection });
+  }
+  rejected.sort((a, b) => byName(a.node, b.node));
+  const context = { request, siblings, weights, priceMin: lowestPrice(fitting) };
+  const scored = ranked(fitting.map((node) => scoreOf(node, context)));
+  const [best] = scored;
+  const candidates = [...scored, ...rejected];
+  if (best !== undefined) return { ...best, candidates };
+  const wouldFit = nearest(request, snapshot);
+  return { candidates, ...(wouldFit === undefined ? {} : { wouldFit }) };
+}
+
+/** `0/3 nodes fit: 2 Resources (memory: asks 2Gi, 1Gi free), 1 Taints (…)`: the most frequent filter first. */
+export function summary(candidates: readonly Candidate[]): string {
+  const fitCount = candidates.filter((c) => c.filter === undefined).length;
+  const head = `${fitCount}/${candidates.length} nodes fit`;
+  const byFilter = new Map<string, { count: number; reason: string }>();
+  for (const { filter, reason } of candidates) {
+    if (filter === undefined) continue;
+    const seen = byFilter.get(filter);
+    byFilter.set(filter, {
+      count: (seen?.count ?? 0) + 1,
+      reason: seen?.reason ?? reason ?? "",
+    });
+  }
+  if (byFilter.size === 0) return head;
+  const parts = [...byFilter]
+    .toSorted(([a, x], [b, y]) => y.count - x.count || byName(a, b))
+    .map(([filter, { count, reason }]) => `${count} ${filter} (${reason})`);
+  return `${head}: ${parts.join(", ")}`;
+}
+
+function scoreOf(node: NodeFacts, context: ScoreContext): Scored {
+  const parts = scoreParts(node, context);
+  const score = weightedScore(parts, context.weights.parts);
+  return { node: node.name, site: node.site.name, score, parts };
+}
+
+function lowestPrice(nodes: readonly NodeFacts[]): number | undefined {
+  const prices = nodes
+    .map((n) => n.site.pricePerNodeHour)
+    .filter((p): p is number => p !== undefined && Number.isFinite(p) && p >= 0);
+  return prices.length === 0 ? undefined : prices.reduce((a, b) => Math.min(a, b));
+}
+
+/** The node that fails the fewest filters, when that is one only. */
+function nearest(request: PlacementRequest, snapshot: Snapshot): string | undefined {
+  const single = [...snapshot.values()]
+    .toSorted((a, b) => byName(a.name, b.name))
+    .flatMap((node) => {
+      const [only, ...more] = allRejections(request, node);
+      return only === undefined || more.length > 0 ? [] : [{ node: node.name, ...only }];
+    });
+  const [first] = single;
+  if (first === undefined) return undefined;
+  const others = single.length > 1 ? ` (as would ${single.length - 1} more)` : "";
+  return `${first.node} would fit but for ${first.filter}: ${first.reason}${others}`;
+}

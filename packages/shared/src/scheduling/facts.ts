@@ -1,0 +1,162 @@
+import type { Capacity, Usage } from "../model/capacity.ts";
+import type { NodeLife } from "../model/lease.ts";
+import type { LabelSelector, Taint, Toleration } from "../model/metadata.ts";
+import type { Candidate, ScoreParts } from "../model/resources/edge.ts";
+import type { Placement } from "../model/resources/placement.ts";
+
+/** What a placement is decided from: facts about sites and nodes, and one request. The same code runs in hub and site leader. */
+
+/** Share of a node's CPU, memory and disk that stays with the operating system and the agent. GPUs are given out whole. */
+export const RESERVE_RATIO = 0.05;
+
+type Labels = Readonly<Record<string, string>>;
+
+/** One site as placement sees it. */
+export interface SiteFacts {
+  readonly name: string;
+  /** False when nodes name a site that has no Site object: its labels are unknown, not empty. */
+  readonly known: boolean;
+  /** Labels and attributes together; where both say something, the label. */
+  readonly labels: Labels;
+  readonly taints: readonly Taint[];
+  /** Absent: unknown. */
+  readonly pricePerNodeHour?: number;
+  readonly latencyMs?: number;
+}
+
+/** One node as placement sees it. Immutable; `reserve` and `release` make the next one. */
+export interface NodeFacts {
+  readonly name: string;
+  readonly site: SiteFacts;
+  readonly life: NodeLife;
+  /** Cordoned or draining. */
+  readonly unschedulable: boolean;
+  readonly labels: Labels;
+  readonly taints: readonly Taint[];
+  readonly runtimes: readonly string[];
+  readonly capacity: Capacity;
+  /** Sum of the requests of what is assigned here and not finished. */
+  readonly allocated: Capacity;
+  /** `TCP/8080`: host ports of what is assigned here. */
+  readonly ports: ReadonlySet<string>;
+  readonly usage?: Usage;
+}
+
+/** Nodes by name. */
+export type Snapshot = ReadonlyMap<string, NodeFacts>;
+
+/** The fleet that a request is bound to. */
+export interface FleetFacts {
+  readonly name: string;
+  readonly exists: boolean;
+  readonly sites: ReadonlySet<string>;
+  /** What the fleet says of its member sites beside their own labels. */
+  readonly siteLabels: ReadonlyMap<string, Labels>;
+}
+
+/** What one instance asks for. */
+export interface PlacementRequest {
+  readonly kind: "Deployment" | "Job";
+  readonly amounts: Capacity;
+  /** Resources that no node reports (`amd.com/gpu`), by name. Any amount above 0 fits nowhere. */
+  readonly otherAmounts: Readonly<Record<string, number>>;
+  /** `process`: every container has a command. `container`: at least one has only an image. */
+  readonly runtime: "process" | "container";
+  readonly ports: readonly string[];
+  /** All of them must hold: the fleet's and the component's. */
+  readonly placements: readonly Placement[];
+  readonly nodeSelector: LabelSelector;
+  readonly nodeName?: string;
+  readonly tolerations: readonly Toleration[];
+  readonly fleet?: FleetFacts;
+}
+
+/** How many instances of the same component are where, the one to be placed not counted. */
+export interface Siblings {
+  readonly byNode: ReadonlyMap<string, number>;
+  readonly bySite: ReadonlyMap<string, number>;
+}
+
+/** Weights of the resources within the resource part. */
+export interface ResourceWeights {
+  readonly cpu: number;
+  readonly memory: number;
+  readonly gpu: number;
+  readonly storage: number;
+}
+
+/** Weights of a decision: the parts sum up to 1. */
+export interface Weights {
+  readonly parts: ScoreParts;
+  readonly resources: ResourceWeights;
+}
+
+/** The outcome: where to, and why there and not elsewhere. */
+export interface Decision {
+  /** Absent: no node fits. */
+  readonly node?: string;
+  readonly site?: string;
+  readonly score?: number;
+  readonly parts?: ScoreParts;
+  /** Every node once: best first, then the rejected ones by name with the first filter that each failed. */
+  readonly candidates: readonly Candidate[];
+  /** Which node comes closest and what stands in the way there; only when no node fits. */
+  readonly wouldFit?: string;
+}
+
+/** Nothing of anything. */
+export const NO_CAPACITY: Capacity = { milliCpu: 0, memoryBytes: 0, diskBytes: 0, gpuCount: 0 };
+
+/** A number that may decide: finite and not negative; anything else counts as nothing. */
+export function amount(value: number | undefined): number {
+  return value !== undefined && Number.isFinite(value) && value > 0 ? value : 0;
+}
+
+/** What workloads may use of a node in all: its capacity without the reserve. */
+export function allocatable(node: Pick<NodeFacts, "capacity">): Capacity {
+  const share = 1 - RESERVE_RATIO;
+  return {
+    milliCpu: Math.floor(amount(node.capacity.milliCpu) * share),
+    memoryBytes: Math.floor(amount(node.capacity.memoryBytes) * share),
+    diskBytes: Math.floor(amount(node.capacity.diskBytes) * share),
+    gpuCount: Math.floor(amount(node.capacity.gpuCount)),
+  };
+}
+
+/** What is left of a node; negative where more is assigned than it has (its capacity shrank). */
+export function free(node: Pick<NodeFacts, "capacity" | "allocated">): Capacity {
+  return combine(allocatable(node), node.allocated, (a, b) => a - amount(b));
+}
+
+/** The node after this was assigned to it. */
+export function reserve(
+  node: NodeFacts,
+  request: Pick<PlacementRequest, "amounts" | "ports">,
+): NodeFacts {
+  return {
+    ...node,
+    allocated: combine(node.allocated, request.amounts, (a, b) => a + b),
+    ports: new Set([...node.ports, ...request.ports]),
+  };
+}
+
+/** The node after this was taken from it. */
+export function release(
+  node: NodeFacts,
+  request: Pick<PlacementRequest, "amounts" | "ports">,
+): NodeFacts {
+  return {
+    ...node,
+    allocated: combine(node.allocated, request.amounts, (a, b) => Math.max(0, a - b)),
+    ports: new Set([...node.ports].filter((p) => !request.ports.includes(p))),
+  };
+}
+
+function combine(a: Capacity, b: Capacity, f: (a: number, b: number) => number): Capacity {
+  return {
+    milliCpu: f(a.milliCpu, b.milliCpu),
+    memoryBytes: f(a.memoryBytes, b.memoryBytes),
+    diskBytes: f(a.diskBytes, b.diskBytes),
+    gpuCount: f(a.gpuCount, b.gpuCount),
+  };
+}

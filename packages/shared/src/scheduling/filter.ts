@@ -1,0 +1,259 @@
+import { formatBytes, formatMilliCpu } from "../kernel/quantity.ts";
+import type { LabelSelector, Taint, Toleration } from "../model/metadata.ts";
+import type { Placement } from "../model/resources/placement.ts";
+import { matchesSelector, toleratesTaint } from "../model/selectors.ts";
+import { free, type NodeFacts, type PlacementRequest } from "./facts.ts";
+
+/** The first part of a placement: who may take it at all. In this order; the first that fails is the reason given. */
+export const FILTERS = {
+  NodeReady: nodeReady,
+  Unschedulable: unschedulable,
+  Fleet: fleet,
+  ClusterAffinity: clusterAffinity,
+  SiteAffinity: siteAffinity,
+  NodeSelector: nodeSelector,
+  Taints: taints,
+  Runtime: runtime,
+  Compliance: compliance,
+  Resources: resources,
+  Ports: ports,
+} as const satisfies Readonly<Record<string, Filter>>;
+
+/** Why the node may not take it; undefined when it may. */
+export type Filter = (request: PlacementRequest, node: NodeFacts) => string | undefined;
+
+/** Name of a filter. */
+export type FilterName = keyof typeof FILTERS;
+
+/** All names, in the order in which they are asked. */
+export const FILTER_NAMES: readonly FilterName[] = [
+  "NodeReady",
+  "Unschedulable",
+  "Fleet",
+  "ClusterAffinity",
+  "SiteAffinity",
+  "NodeSelector",
+  "Taints",
+  "Runtime",
+  "Compliance",
+  "Resources",
+  "Ports",
+];
+
+/** A filter that a node failed, and why. */
+export interface Rejection {
+  readonly filter: FilterName;
+  readonly reason: string;
+}
+
+/** The first of these filters that the node fails. */
+export function firstRejection(
+  request: PlacementRequest,
+  node: NodeFacts,
+  names: readonly FilterName[] = FILTER_NAMES,
+): Rejection | undefined {
+  for (const filter of names) {
+    const reason = FILTERS[filter](request, node);
+    if (reason !== undefined) return { filter, reason };
+  }
+  return undefined;
+}
+
+/** Every filter that the node fails. */
+export function allRejections(request: PlacementRequest, node: NodeFacts): readonly Rejection[] {
+  return FILTER_NAMES.flatMap((filter) => {
+    const reason = FILTERS[filter](request, node);
+    return reason === undefined ? [] : [{ filter, reason }];
+  });
+}
+
+function nodeReady(_request: PlacementRequest, node: NodeFacts): string | undefined {
+  return node.life === "ready" ? undefined : `node is ${node.life}`;
+}
+
+function unschedulable(_request: PlacementRequest, node: NodeFacts): string | undefined {
+  return node.unschedulable ? "node is cordoned or drained" : undefined;
+}
+
+function fleet({ fleet: asked }: PlacementRequest, node: NodeFacts): string | undefined {
+  if (asked === undefined || asked.sites.has(node.site.name)) return undefined;
+  return asked.exists
+    ? `site ${node.site.name} is no member of fleet ${asked.name}`
+    : `fleet ${asked.name} does not exist`;
+}
+
+/** The site's labels as this request sees them: its fleet may say more of a member than the site itself. */
+export function siteLabels(
+  request: PlacementRequest,
+  node: NodeFacts,
+): Readonly<Record<string, string>> {
+  return { ...request.fleet?.siteLabels.get(node.site.name), ...node.site.labels };
+}
+
+function clusterAffinity(request: PlacementRequest, node: NodeFacts): string | undefined {
+  const labels = siteLabels(request, node);
+  return firstReason(request.placements, ({ clusterAffinity: affinity, clusterSelector }) => {
+    const byName = nameReason(node.site.name, affinity?.clusterNames, affinity?.exclude);
+    if (byName !== undefined) return byName;
+    return (
+      selectorReason(affinity?.labelSelector, labels, `site ${node.site.name}`) ??
+      selectorReason(clusterSelector, labels, `site ${node.site.name}`)
+    );
+  });
+}
+
+function siteAffinity(request: PlacementRequest, node: NodeFacts): string | undefined {
+  const labels = siteLabels(request, node);
+  return firstReason(
+    request.placements,
+    ({ siteAffinity: affinity, siteSelector }) =>
+      nameReason(node.site.name, affinity?.siteNames, affinity?.exclude) ??
+      selectorReason(siteSelector, labels, `site ${node.site.name}`),
+  );
+}
+
+function nodeSelector(request: PlacementRequest, node: NodeFacts): string | undefined {
+  if (request.nodeName !== undefined && request.nodeName !== node.name)
+    return `asks for node ${request.nodeName}`;
+  return (
+    selectorReason(request.nodeSelector, node.labels, "node") ??
+    firstReason(request.placements, (p) => selectorReason(p.nodeSelector, node.labels, "node"))
+  );
+}
+
+/** Taints of node and site that this request does not tolerate, of these effects. */
+export function untoleratedTaints(
+  request: PlacementRequest,
+  node: NodeFacts,
+  effects: readonly Taint["effect"][],
+): readonly Taint[] {
+  const tolerations: readonly Toleration[] = [
+    ...request.tolerations,
+    ...request.placements.flatMap((p) => p.tolerations ?? []),
+  ];
+  const siteTolerations = [
+    ...tolerations,
+    ...request.placements.flatMap((p) => p.clusterTolerations ?? []),
+  ];
+  return [
+    ...node.taints.filter((t) => !toleratesTaint(tolerations, t)),
+    ...node.site.taints.filter((t) => !toleratesTaint(siteTolerations, t)),
+  ].filter((t) => effects.includes(t.effect));
+}
+
+function taints(request: PlacementRequest, node: NodeFacts): string | undefined {
+  const [taint] = untoleratedTaints(request, node, ["NoSchedule", "NoExecute"]);
+  return taint === undefined ? undefined : `does not tolerate ${taintText(taint)}`;
+}
+
+/** `key=value:Effect`, as kubectl prints it. */
+export function taintText(taint: Taint): string {
+  const value = taint.value === undefined || taint.value === "" ? "" : `=${taint.value}`;
+  return `${taint.key}${value}:${taint.effect}`;
+}
+
+function runtime(request: PlacementRequest, node: NodeFacts): string | undefined {
+  if (node.runtimes.includes(request.runtime)) return undefined;
+  const has = node.runtimes.length === 0 ? "none" : node.runtimes.join(", ");
+  return request.runtime === "container"
+    ? `a container without command needs a container runtime; the node has ${has}`
+    : `needs the process runtime; the node has ${has}`;
+}
+
+function compliance(request: PlacementRequest, node: NodeFacts): string | undefined {
+  const labels = siteLabels(request, node);
+  return firstReason(request.placements, (p) => {
+    const missed = Object.entries(p.compliance ?? {}).find(([k, v]) => labels[k] !== v);
+    if (missed === undefined) return undefined;
+    const [key, value] = missed;
+    return `asks ${key}=${value}; site ${node.site.name} has ${labels[key] ?? "none"}`;
+  });
+}
+
+function resources(request: PlacementRequest, node: NodeFacts): string | undefined {
+  const left = free(node);
+  const asked = request.amounts;
+  const other = Object.entries(request.otherAmounts).find(([, value]) => !(value === 0));
+  if (other !== undefined) return `${other[0]}: asks ${other[1]}, the node reports none`;
+  return (
+    short("cpu", asked.milliCpu, left.milliCpu, formatMilliCpu) ??
+    short("memory", asked.memoryBytes, left.memoryBytes, readableBytes) ??
+    short("disk", asked.diskBytes, left.diskBytes, readableBytes) ??
+    short("gpu", asked.gpuCount, left.gpuCount, String)
+  );
+}
+
+function short(
+  name: string,
+  asked: number,
+  left: number,
+  format: (value: number) => string,
+): string | undefined {
+  // Written so that NaN on either side is a "no".
+  if (asked === 0 || (asked > 0 && asked <= left)) return undefined;
+  return `${name}: asks ${format(asked)}, ${format(Math.max(0, left))} free`;
+}
+
+function ports(request: PlacementRequest, node: NodeFacts): string | undefined {
+  const taken = request.ports.find((p) => node.ports.has(p));
+  return taken === undefined ? undefined : `host port ${taken} is in use`;
+}
+
+/** Bytes for people: exact where a binary unit divides them, else rounded down to the largest unit with three digits. */
+function readableBytes(bytes: number): string {
+  const exact = formatBytes(bytes);
+  if (exact.length <= 6) return exact;
+  for (const [unit, size] of [
+    ["Ti", 2 ** 40],
+    ["Gi", 2 ** 30],
+    ["Mi", 2 ** 20],
+    ["Ki", 2 ** 10],
+  ] as const)
+    if (bytes >= size) return `${Math.floor((bytes / size) * 100) / 100}${unit}`;
+  return exact;
+}
+
+function firstReason(
+  placements: readonly Placement[],
+  reasonOf: (placement: Placement) => string | undefined,
+): string | undefined {
+  for (const placement of placements) {
+    const reason = reasonOf(placement);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+}
+
+/** An empty list of names asks for nothing, as in Karmada's ClusterAffinity. */
+function nameReason(
+  name: string,
+  names: readonly string[] | undefined,
+  exclude: readonly string[] | undefined,
+): string | undefined {
+  if (exclude?.includes(name) === true) return `site ${name} is excluded`;
+  if (names === undefined || names.length === 0 || names.includes(name)) return undefined;
+  return `site ${name} is not one of ${listed(names)}`;
+}
+
+function selectorReason(
+  selector: LabelSelector | undefined,
+  labels: Readonly<Record<string, string>>,
+  what: string,
+): string | undefined {
+  if (selector === undefined || matchesSelector(selector, labels)) return undefined;
+  const missed = Object.entries(selector.matchLabels ?? {}).find(([k, v]) => labels[k] !== v);
+  if (missed !== undefined)
+    return `asks ${missed[0]}=${missed[1]}; ${what} has ${labels[missed[0]] ?? "none"}`;
+  const expression = (selector.matchExpressions ?? []).find(
+    (e) => !matchesSelector({ matchExpressions: [e] }, labels),
+  );
+  return `asks ${expression?.key} ${expression?.operator} ${(expression?.values ?? []).join(",")}; ${what} has ${labels[expression?.key ?? ""] ?? "none"}`;
+}
+
+/** Most names that a reason lists. */
+const LISTED_MAX = 5;
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, LISTED_MAX).join(", ");
+  return names.length > LISTED_MAX ? `${shown} and ${names.length - LISTED_MAX} more` : shown;
+}

@@ -1,0 +1,136 @@
+import type { ScoreParts } from "../model/resources/edge.ts";
+import {
+  allocatable,
+  amount,
+  free,
+  type NodeFacts,
+  type PlacementRequest,
+  type ResourceWeights,
+  type Siblings,
+  type Weights,
+} from "./facts.ts";
+import { siteLabels, untoleratedTaints } from "./filter.ts";
+
+/** The second part of a placement: how good each node that may take it is. Five parts in [0, 1], as in the article. */
+
+/** What an unknown counts as: neither for nor against. */
+export const NEUTRAL = 0.5;
+
+/** Round-trip time at which the latency half of the performance part is one half, milliseconds. */
+export const LATENCY_HALF_MS = 50;
+
+/** What a score needs beside the node. */
+export interface ScoreContext {
+  readonly request: PlacementRequest;
+  readonly siblings: Siblings;
+  readonly weights: Weights;
+  /** Lowest known price among the nodes that fit. */
+  readonly priceMin: number | undefined;
+}
+
+/** The five parts of one node that passed the filters. */
+export function scoreParts(node: NodeFacts, context: ScoreContext): ScoreParts {
+  return {
+    resource: unit(resourcePart(node, context.request, context.weights.resources)),
+    performance: unit(performancePart(node)),
+    cost: unit(costPart(node.site.pricePerNodeHour, context.priceMin)),
+    compliance: unit(compliancePart(node, context.request)),
+    topology: unit(topologyPart(node, context.request, context.siblings)),
+  };
+}
+
+/** Weighted sum, rounded to a millionth so that the noise of floating point decides nothing. */
+export function weightedScore(parts: ScoreParts, weights: ScoreParts): number {
+  const sum =
+    parts.resource * weights.resource +
+    parts.performance * weights.performance +
+    parts.cost * weights.cost +
+    parts.compliance * weights.compliance +
+    parts.topology * weights.topology;
+  return Math.round(sum * 1e6) / 1e6;
+}
+
+/**
+ * Least waste. CPU, memory and storage spread: the share that is left afterwards. GPUs pack: a GPU request likes the node
+ * that it fills, so that whole idle machines stay for large jobs; a request without GPUs likes a node whose GPUs it does
+ * not strand. (The opportunity cost in GPUs takes this part's place together with the full engine.)
+ */
+function resourcePart(
+  node: NodeFacts,
+  request: PlacementRequest,
+  weights: ResourceWeights,
+): number {
+  const [all, left, asked] = [allocatable(node), free(node), request.amounts];
+  const spread = (total: number, rest: number, ask: number): number =>
+    total > 0 ? (rest - ask) / total : 1;
+  const gpu = (): number => {
+    if (all.gpuCount === 0) return 1;
+    const idleRatio = (left.gpuCount - asked.gpuCount) / all.gpuCount;
+    return 1 - idleRatio;
+  };
+  const terms: readonly (readonly [number, number])[] = [
+    [weights.cpu, spread(all.milliCpu, left.milliCpu, asked.milliCpu)],
+    [weights.memory, spread(all.memoryBytes, left.memoryBytes, asked.memoryBytes)],
+    [weights.storage, spread(all.diskBytes, left.diskBytes, asked.diskBytes)],
+    [weights.gpu, gpu()],
+  ];
+  const total = terms.reduce((sum, [w]) => sum + amount(w), 0);
+  if (total === 0) return NEUTRAL;
+  return terms.reduce((sum, [w, value]) => sum + amount(w) * unit(value), 0) / total;
+}
+
+/** Half latency of the site to its users, half how idle the machine is (its worst pressure or load). */
+function performancePart(node: NodeFacts): number {
+  const { latencyMs } = node.site;
+  const latency = isKnown(latencyMs) ? LATENCY_HALF_MS / (LATENCY_HALF_MS + latencyMs) : NEUTRAL;
+  return (latency + idlePart(node)) / 2;
+}
+
+function idlePart({ usage, capacity }: NodeFacts): number {
+  if (usage === undefined) return NEUTRAL;
+  const memoryRatio =
+    amount(capacity.memoryBytes) > 0 ? usage.memoryUsedBytes / capacity.memoryBytes : undefined;
+  const loads = [
+    usage.cpuRatio,
+    memoryRatio,
+    usage.pressure?.cpuRatio,
+    usage.pressure?.memoryRatio,
+    usage.pressure?.ioRatio,
+  ].filter(isKnown);
+  return loads.length === 0 ? NEUTRAL : 1 - Math.min(1, Math.max(...loads));
+}
+
+/** The lowest price among those that fit over this one; scale-free, so that a cent decides little. */
+function costPart(price: number | undefined, priceMin: number | undefined): number {
+  if (!isKnown(price) || !isKnown(priceMin)) return NEUTRAL;
+  return price === 0 ? 1 : priceMin / price;
+}
+
+/** Share of the asked attributes that site carries, divided by one more for each PreferNoSchedule taint not tolerated. */
+function compliancePart(node: NodeFacts, request: PlacementRequest): number {
+  const labels = siteLabels(request, node);
+  const asked = request.placements.flatMap((p) => Object.entries(p.compliance ?? {}));
+  const matched = asked.filter(([k, v]) => labels[k] === v).length;
+  const share = asked.length === 0 ? 1 : matched / asked.length;
+  return share / (1 + untoleratedTaints(request, node, ["PreferNoSchedule"]).length);
+}
+
+/**
+ * Deployments spread over sites, then over nodes, so that one failure takes few replicas. Jobs keep together: the share
+ * of their siblings that is on the same site.
+ */
+function topologyPart(node: NodeFacts, request: PlacementRequest, siblings: Siblings): number {
+  const onSite = siblings.bySite.get(node.site.name) ?? 0;
+  const onNode = siblings.byNode.get(node.name) ?? 0;
+  if (request.kind === "Deployment") return (1 / (1 + onSite) + 1 / (1 + onNode)) / 2;
+  const total = [...siblings.bySite.values()].reduce((a, b) => a + b, 0);
+  return total === 0 ? NEUTRAL : onSite / total;
+}
+
+function isKnown(value: number | undefined): value is number {
+  return value !== undefined && Number.isFinite(value) && value >= 0;
+}
+
+function unit(value: number): number {
+  return Number.isFinite(value) ? Math.min(1, Math.max(0, value)) : NEUTRAL;
+}
