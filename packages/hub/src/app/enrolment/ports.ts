@@ -1,3 +1,5 @@
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
+
 /** Enrolment: a join token becomes a client certificate; a certificate near its end becomes a new one. */
 
 /** Signs certificates. `serial` is lower-case hexadecimal without leading zeros; PEM texts end with a newline. */
@@ -16,8 +18,9 @@ export interface CertificateAuthority {
     readonly nowMs: number;
   }): Promise<IssuedCertificate>;
   /**
-   * Checks that a renewal comes from who holds the key: the certificate is one of this CA (an expired one too), and
-   * `signature` is made by its key over `message`.
+   * Checks that a renewal comes from who holds the key: the certificate is a node's, of this CA (an expired one too, up to
+   * RENEWAL_GRACE_MS), and `signature` is made by its key over the UTF-8 bytes of `message`: base64 of Ed25519, or of
+   * ECDSA with SHA-256 in DER.
    */
   verifyPossession(proof: {
     readonly certificate: string;
@@ -79,4 +82,14 @@ export interface EnrolmentCrypto {
   sha256Hex(text: string): string;
   /** Comparison in constant time. */
   equal(a: string, b: string): boolean;
+}
+
+/** Where enrolment reports what an operator should see on a node; the hub's EventRecorder is one. Never throws. */
+export interface EnrolmentEvents {
+  record(event: {
+    readonly about: ObjectOf<"EdgeNode">;
+    readonly type: "Normal" | "Warning";
+    readonly reason: string;
+    readonly message: string;
+  }): void;
 }

@@ -40,6 +40,8 @@ export const EdgeNodeStatus = Type.Object({
   convergedRevision: Type.Optional(Type.Integer()),
   certificateExpiresAt: Type.Optional(Type.String()),
   certificateSerial: Type.Optional(Type.String()),
+  /** Serial of a renewed certificate that the node has not used yet; once it does, it is the only one. */
+  nextCertificateSerial: Type.Optional(Type.String()),
   conditions: Type.Optional(Type.Array(Condition)),
 });
 export type EdgeNodeStatus = Static<typeof EdgeNodeStatus>;
