@@ -22,17 +22,22 @@ test("whatever is done with it, it behaves as a list that is cut at the limit", 
       const queue = new BoundedQueue<number>({ lengthMax });
       let model: number[] = [];
       let refused = 0;
+      const answers: unknown[] = [];
+      const expected: unknown[] = [];
       for (const c of commands)
         if ("push" in c) {
           const hasRoom = model.length < lengthMax;
-          if (queue.push(c.push) !== hasRoom) return false;
+          answers.push(queue.push(c.push));
+          expected.push(hasRoom);
           if (hasRoom) model.push(c.push);
           else refused++;
         } else {
-          if (String(queue.take(c.take)) !== String(model.slice(0, c.take))) return false;
+          answers.push(queue.take(c.take));
+          expected.push(model.slice(0, c.take));
           model = model.slice(c.take);
         }
-      return queue.length === model.length && queue.refusedCount === refused;
+      expect(answers).toEqual(expected);
+      expect([queue.length, queue.refusedCount]).toEqual([model.length, refused]);
     }),
     { seed: 42, numRuns: 300 },
   );

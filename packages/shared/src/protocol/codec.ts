@@ -4,7 +4,7 @@ import { messageOf } from "../kernel/errors.ts";
 import { JSON_DEPTH_MAX, jsonDepth } from "../kernel/json.ts";
 import { DOWN_SCHEMAS, type DownMessage } from "./down.ts";
 import { DownEnvelope, UpEnvelope } from "./envelope.ts";
-import { DOWN_MESSAGE_BYTES_MAX, UP_PACKET_BYTES_MAX } from "./limits.ts";
+import { DECODE_DETAIL_BYTES_MAX, DOWN_MESSAGE_BYTES_MAX, UP_PACKET_BYTES_MAX } from "./limits.ts";
 import { UP_SCHEMAS, type UpMessage } from "./up.ts";
 import { PROTOCOL_VERSION_MIN } from "./version.ts";
 
@@ -75,14 +75,16 @@ function decode<Message>(payload: Uint8Array, rules: Rules): Decoded<Message> {
   const parsed = parse(payload);
   if (!parsed.ok) return parsed;
   const envelope = parsed.message;
+  const detailOf = (checker: Checker, value: unknown): string =>
+    payload.byteLength > DECODE_DETAIL_BYTES_MAX ? "invalid" : firstError(checker, value);
   if (!rules.envelope.Check(envelope))
-    return fail("bad-envelope", firstError(rules.envelope, envelope));
+    return fail("bad-envelope", detailOf(rules.envelope, envelope));
   const { v, kind, body } = envelope as UpEnvelope;
   if (v < PROTOCOL_VERSION_MIN)
     return fail("old-version", `version ${v}, at least ${PROTOCOL_VERSION_MIN}`);
   const checker = rules.bodies.get(kind);
   if (checker === undefined) return fail("unknown-kind", kind);
-  if (!checker.Check(body)) return fail("bad-body", firstError(checker, body));
+  if (!checker.Check(body)) return fail("bad-body", detailOf(checker, body));
   return { ok: true, message: envelope as Message };
 }
 
