@@ -1,0 +1,134 @@
+import { jsonEqual } from "@flotilla/shared/kernel/json";
+import type { CapacityReading, Inventory } from "@flotilla/shared/model/capacity";
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import { withCondition } from "@flotilla/shared/model/metadata";
+import type { ReportedState } from "@flotilla/shared/model/reported-state";
+import { lifeHappening, nextLife, readyCondition } from "../node/life.ts";
+import { withReading } from "./reading.ts";
+
+/** What a node said of itself: the part of an accepted up message that changes objects. */
+export interface Observation {
+  readonly epoch: number;
+  /** Birth only. */
+  readonly birth?: {
+    readonly agentVersion: string;
+    readonly bootId: string;
+    readonly inventory: Inventory;
+  };
+  readonly reading?: CapacityReading;
+  readonly reported?: ReportedState;
+}
+
+/** What happened, as an Event of the node tells it. */
+export interface NodeHappening {
+  readonly type: "Normal" | "Warning";
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface Observed {
+  /** The node after the observation; the very object that was given when nothing changed. */
+  readonly node: ObjectOf<"EdgeNode">;
+  /** Assignments that changed. */
+  readonly assignments: readonly ObjectOf<"Assignment">[];
+  /** Instances that the node reports and that are not assigned to it: seen, counted, written nowhere. */
+  readonly unassignedCount: number;
+  readonly happenings: readonly NodeHappening[];
+}
+
+/**
+ * Folds one observation into the objects it is about. `assignments` are those that are assigned to the node and those that
+ * it last reported. Folding message by message gives the same objects however the messages are grouped.
+ */
+export function observe(
+  node: ObjectOf<"EdgeNode">,
+  assignments: readonly ObjectOf<"Assignment">[],
+  observation: Observation,
+  nowIso: string,
+): Observed {
+  const after = nodeAfter(node, observation, nowIso);
+  const reported = observation.reported;
+  const changed =
+    reported === undefined ? [] : assignments.flatMap((a) => assignmentAfter(a, node, reported));
+  const assigned = new Set(
+    assignments.filter((a) => isAssigned(a, node)).map((a) => a.spec.desired.id),
+  );
+  return {
+    node: jsonEqual(node, after) ? node : after,
+    assignments: changed,
+    unassignedCount: (reported?.instances ?? []).filter((i) => !assigned.has(i.id)).length,
+    happenings: happeningsOf(node, after),
+  };
+}
+
+function nodeAfter(
+  node: ObjectOf<"EdgeNode">,
+  observation: Observation,
+  nowIso: string,
+): ObjectOf<"EdgeNode"> {
+  const { birth, reading, reported } = observation;
+  const status = node.status ?? {};
+  const life = nextLife(status.life, "renewed");
+  const conditions =
+    life === status.life
+      ? status.conditions
+      : withCondition(status.conditions, readyCondition(life), nowIso);
+  const heard = {
+    ...status,
+    life,
+    epoch: observation.epoch,
+    ...(conditions === undefined ? {} : { conditions }),
+    ...birth,
+    ...(reported === undefined
+      ? {}
+      : {
+          acceptedRevision: reported.acceptedRevision,
+          convergedRevision: reported.convergedRevision,
+        }),
+  };
+  const withIt =
+    reading === undefined ? heard : { ...heard, ...withReading(heard, reading, nowIso) };
+  return { ...node, status: withIt };
+}
+
+function assignmentAfter(
+  assignment: ObjectOf<"Assignment">,
+  node: ObjectOf<"EdgeNode">,
+  reported: ReportedState,
+): readonly ObjectOf<"Assignment">[] {
+  const { name } = node.metadata;
+  const instance = reported.instances.findLast((i) => i.id === assignment.spec.desired.id);
+  const { reported: before, reportedBy, ...rest } = assignment.status ?? {};
+  if (instance !== undefined) {
+    if (!isAssigned(assignment, node)) return [];
+    if (reportedBy === name && jsonEqual(before, instance)) return [];
+    return [{ ...assignment, status: { ...rest, reported: instance, reportedBy: name } }];
+  }
+  return reportedBy === name ? [{ ...assignment, status: rest }] : [];
+}
+
+function isAssigned(assignment: ObjectOf<"Assignment">, node: ObjectOf<"EdgeNode">): boolean {
+  return assignment.spec.node === node.metadata.name;
+}
+
+function happeningsOf(
+  before: ObjectOf<"EdgeNode">,
+  after: ObjectOf<"EdgeNode">,
+): readonly NodeHappening[] {
+  const [old, now] = [before.status ?? {}, after.status ?? {}];
+  const life = now.life === undefined ? undefined : lifeHappening(old.life, now.life);
+  const rebooted = old.bootId !== undefined && old.bootId !== now.bootId;
+  const newlyTrue = (now.conditions ?? []).filter(
+    (c) =>
+      ["CapacityInvalid", "MemoryPressure", "DiskPressure"].includes(c.type) &&
+      c.status === "True" &&
+      old.conditions?.find((o) => o.type === c.type)?.status !== "True",
+  );
+  return [
+    ...(life === undefined ? [] : [life]),
+    ...(rebooted
+      ? [{ type: "Normal", reason: "Rebooted", message: "the machine was started anew" } as const]
+      : []),
+    ...newlyTrue.map((c) => ({ type: "Warning", reason: c.type, message: c.message }) as const),
+  ];
+}
