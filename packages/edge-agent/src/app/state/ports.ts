@@ -18,12 +18,22 @@ export interface AgentStore {
 
   /** Epoch of this agent start: durable and greater than every one before, also after a restore from an older copy. */
   readonly epoch: number;
-  /** Makes a greater epoch durable (hub said `epoch-behind`); `seq` begins again at 1. */
+  /** Makes a greater epoch durable (hub said `epoch-behind`); `nextSeq` begins again at 1. */
   raiseEpoch(epoch: number): void;
+  /**
+   * Number of the next message of this epoch, from 1. Given when a message is sent, not when it is queued: a birth comes
+   * before what waited. Kept in memory only: the epoch grows at each start, so no pair is ever given twice.
+   */
+  nextSeq(): number;
 
   /** The desired state that was last accepted; undefined before the first. */
   desired(): AcceptedDesired | undefined;
-  /** Asserts that the revision grows. */
+  /**
+   * Least revision that may be accepted: above the present one, and no less than any that was ever accepted, also when
+   * the database had to be restored from an older copy.
+   */
+  revisionFloor(): number;
+  /** Asserts that the revision is not below the floor. */
   acceptDesired(desired: AcceptedDesired): void;
   convergedRevision(): number;
   setConvergedRevision(revision: number): void;
@@ -33,16 +43,20 @@ export interface AgentStore {
   deleteInstance(id: string): void;
 
   /**
-   * Puts a message into the outbox with the next `seq` of the epoch. A message with a `coalesceKey` takes the place of a
-   * waiting one with the same key that has not been sent yet. At OUTBOX_COUNT_MAX the oldest notice is dropped and counted.
+   * Puts a message at the end of the outbox. One with a `coalesceKey` removes the waiting one with the same key; was that
+   * one under way already, the hub gets both, in order. At OUTBOX_COUNT_MAX the oldest notice is dropped and counted (the
+   * oldest message, when there is no notice). Throws CodedError `database-full` when the disk is.
    */
   enqueue(message: OutboxDraft): void;
   /** Oldest first. */
   outbox(limit: number): readonly OutboxMessage[];
-  /** Removes what the hub has acknowledged. */
-  acknowledge(id: string): void;
+  /** How many messages wait. */
+  outboxCount(): number;
+  /** Removes what the hub has acknowledged; no error when it is gone already. */
+  acknowledge(ids: readonly string[]): void;
   /** Drops every waiting report and birth: a new birth supersedes them. */
   supersedeReports(): void;
+  /** Messages dropped at the limit, over the life of this store. */
   readonly droppedCount: number;
 }
 
@@ -64,11 +78,10 @@ export interface OutboxDraft {
   readonly replyTo?: string;
 }
 
+/** Its `id` stays the same however often it is sent, so that the hub can tell a repetition. */
 export interface OutboxMessage {
   readonly id: string;
   readonly kind: UpKind;
-  readonly epoch: number;
-  readonly seq: number;
   readonly body: unknown;
   readonly replyTo?: string;
 }
