@@ -1,0 +1,82 @@
+import type { ApiObject } from "../../app/resources/ports.ts";
+import { humanDuration } from "./human-duration.ts";
+
+/** A column of `kubectl get`. `date` cells hold an ISO time and are shown as an age; priority 1 is for `-o wide`. */
+export interface TableColumn {
+  readonly name: string;
+  readonly type: "string" | "integer" | "number" | "boolean" | "date";
+  readonly format: string;
+  readonly description: string;
+  readonly priority: number;
+  cell(object: ApiObject): unknown;
+}
+
+/** What goes into a row's `object`. */
+export type IncludeObject = "None" | "Metadata" | "Object";
+
+export interface TableOptions {
+  readonly version: "v1" | "v1beta1";
+  readonly includeObject: IncludeObject;
+  /** metav1.ListMeta of the answer. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** False leaves the column definitions out: every event of a watch but the first. */
+  readonly withColumns: boolean;
+  readonly nowMs: number;
+}
+
+/** A metav1.Table of these objects. */
+export function tableOf(
+  objects: readonly ApiObject[],
+  columns: readonly TableColumn[],
+  options: TableOptions,
+): Readonly<Record<string, unknown>> {
+  return {
+    kind: "Table",
+    apiVersion: `meta.k8s.io/${options.version}`,
+    metadata: options.metadata,
+    columnDefinitions: options.withColumns
+      ? columns.map(({ name, type, format, description, priority }) => ({
+          name,
+          type,
+          format,
+          description,
+          priority,
+        }))
+      : null,
+    rows: objects.map((object) => ({
+      cells: columns.map((column) => cellOf(object, column, options.nowMs)),
+      ...rowObject(object, options),
+    })),
+  };
+}
+
+/** The metadata of an object alone (metav1.PartialObjectMetadata). */
+export function partialMetadata(
+  object: ApiObject,
+  version: "v1" | "v1beta1",
+): Readonly<Record<string, unknown>> {
+  return {
+    kind: "PartialObjectMetadata",
+    apiVersion: `meta.k8s.io/${version}`,
+    metadata: object.metadata,
+  };
+}
+
+function rowObject(object: ApiObject, options: TableOptions): { object?: unknown } {
+  switch (options.includeObject) {
+    case "None":
+      return {};
+    case "Metadata":
+      return { object: partialMetadata(object, options.version) };
+    case "Object":
+      return { object };
+  }
+}
+
+function cellOf(object: ApiObject, column: TableColumn, nowMs: number): unknown {
+  const value = column.cell(object) ?? null;
+  if (column.type !== "date") return value;
+  if (typeof value !== "string") return "<unknown>";
+  const atMs = Date.parse(value);
+  return Number.isNaN(atMs) ? "<unknown>" : humanDuration(nowMs - atMs);
+}
