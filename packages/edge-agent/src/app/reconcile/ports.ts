@@ -1,4 +1,5 @@
 import type { Container, Probe } from "@flotilla/shared/model/workload";
+import type { ExitStatus, FoundProcess } from "../../domain/reconcile/step.ts";
 import type { ContainerProcess, ProcessIdentity } from "../state/ports.ts";
 
 /** Runs containers as host processes. They are leaders of their own process groups and outlive the agent. */
@@ -8,24 +9,19 @@ export interface ProcessRuntime {
    * not an exception. Output goes to the instance's bounded log.
    */
   start(request: StartRequest): StartOutcome;
-  /** Processes that carry this run id in their environment, whoever started them. */
-  findByRun(instanceId: string, runId: string): readonly ContainerProcess[];
-  /** All processes that carry an instance id of this agent, for sweeping what nobody asks for. */
-  findAll(): readonly (ContainerProcess & {
-    readonly instanceId: string;
-    readonly runId: string;
-  })[];
+  /** Every live process that carries this agent's id in its environment, whoever started it: containers and their children. */
+  findAll(): readonly FoundProcess[];
   /** True while this very process lives (same pid, start time and boot); a zombie is dead. */
   isAlive(identity: ProcessIdentity): boolean;
-  /** Sends a signal to the whole process group. A process that is gone is no error. */
-  signal(identity: ProcessIdentity, signal: "SIGTERM" | "SIGKILL"): void;
+  /** Sends a signal to the process groups of these processes, once to each. A process that is gone is no error. */
+  signal(identities: readonly ProcessIdentity[], signal: "SIGTERM" | "SIGKILL"): void;
   /** Exit status of a run that has ended, when it is known (see docs/decisions on exit status). */
   exitOf(request: {
     readonly instanceId: string;
     readonly runId: string;
     readonly container: string;
   }): ExitStatus | undefined;
-  /** Removes the files of an instance that is gone: logs and exit records. */
+  /** Removes the files of an instance that is gone: logs and exit records. Never throws. */
   forget(instanceId: string): void;
   /** Cuts logs that have grown over their limit. */
   boundLogs(): void;
@@ -42,7 +38,7 @@ export interface StartRequest {
   readonly container: Container;
   /** True: record the exit status in a way that outlives the agent. */
   readonly recordExit: boolean;
-  /** Set on top of the container's own. */
+  /** The whole environment of the process; `command` is looked up on its PATH. */
   readonly environment: Readonly<Record<string, string>>;
 }
 
@@ -59,11 +55,7 @@ export type StartOutcome =
       readonly message: string;
     };
 
-export interface ExitStatus {
-  /** 128 + signal number when a signal ended it. */
-  readonly exitCode: number;
-  readonly finishedWallMs: number;
-}
+export type { ExitStatus, FoundProcess };
 
 export interface LogTail {
   readonly text: string;

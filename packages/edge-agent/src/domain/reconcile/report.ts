@@ -1,0 +1,106 @@
+import { isoTime } from "@flotilla/shared/kernel/iso-time";
+import type { DesiredState } from "@flotilla/shared/model/desired-state";
+import type {
+  InstancePhase,
+  ReportedInstance,
+  ReportedState,
+} from "@flotilla/shared/model/reported-state";
+import type { InstanceRecord } from "./instance-record.ts";
+import { backoffMs } from "./restart.ts";
+import type { Health } from "./step.ts";
+
+/** Longest message of an instance, characters. */
+export const REPORTED_MESSAGE_LENGTH_MAX = 256;
+/** Above so many instances messages are left out, so that a report stays within one packet (UP_PACKET_BYTES_MAX). */
+export const REPORTED_MESSAGES_MAX = 250;
+
+/** What the agent tells of everything that it runs. Pure: the same facts give the same report, so only changes are sent. */
+export function reportedState(facts: {
+  readonly desired: DesiredState | undefined;
+  readonly convergedRevision: number;
+  readonly records: readonly InstanceRecord[];
+  readonly health: ReadonlyMap<string, Health>;
+}): ReportedState {
+  const records = new Map(facts.records.map((r) => [r.id, r]));
+  const notYet = (facts.desired?.instances ?? []).filter((i) => !records.has(i.id));
+  const instances = [
+    ...facts.records.map((record) => reportedInstance(record, facts.health.get(record.id))),
+    ...notYet.map((i): ReportedInstance => pending(i.id, i.specDigest)),
+  ].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const brief = instances.length > REPORTED_MESSAGES_MAX;
+  return {
+    acceptedRevision: facts.desired?.revision ?? 0,
+    convergedRevision: facts.convergedRevision,
+    instances: brief ? instances.map(withoutMessage) : instances,
+  };
+}
+
+function pending(id: string, specDigest: string): ReportedInstance {
+  return { id, specDigest, phase: "Pending", ready: false, restartCount: 0, reason: "NotStarted" };
+}
+
+function withoutMessage(instance: ReportedInstance): ReportedInstance {
+  const { message: _, ...rest } = instance;
+  return rest;
+}
+
+/** One record as the hub and the CLI read it. */
+export function reportedInstance(
+  record: InstanceRecord,
+  health: Health | undefined,
+): ReportedInstance {
+  const phase = phaseOf(record);
+  const running = phase === "Running";
+  const why = whyOf(record, running ? health : undefined);
+  const pid = record.processes[0]?.pid;
+  return {
+    id: record.id,
+    specDigest: record.desired.specDigest,
+    phase,
+    ready: running && health?.ready === true,
+    restartCount: record.restartCount,
+    ...(record.startedWallMs === undefined ? {} : { startedAt: isoTime(record.startedWallMs) }),
+    ...(record.finishedWallMs === undefined ? {} : { finishedAt: isoTime(record.finishedWallMs) }),
+    ...(record.exitCode === undefined ? {} : { exitCode: record.exitCode }),
+    ...(pid === undefined || !(running || phase === "Stopping") ? {} : { pid }),
+    ...why,
+  };
+}
+
+function phaseOf(record: InstanceRecord): InstancePhase {
+  switch (record.intent) {
+    case "idle":
+    case "starting":
+      return "Pending";
+    case "running":
+      return "Running";
+    case "stopping":
+      return "Stopping";
+    case "finished":
+      return record.outcome === "succeeded" ? "Succeeded" : "Failed";
+  }
+}
+
+function whyOf(
+  record: InstanceRecord,
+  health: Health | undefined,
+): { readonly reason?: string; readonly message?: string } {
+  if (record.intent === "running")
+    return health === undefined || health.message === undefined
+      ? {}
+      : { reason: health.unhealthy?.reason ?? "NotReady", message: cut(health.message) };
+  const backOff =
+    record.intent === "idle" && record.retryAtBootMs !== undefined
+      ? `; tried again after ${backoffMs(record.failureCount) / 1000} s`
+      : "";
+  return {
+    ...(record.reason === undefined ? {} : { reason: record.reason }),
+    ...(record.message === undefined ? {} : { message: cut(`${record.message}${backOff}`) }),
+  };
+}
+
+function cut(message: string): string {
+  return message.length <= REPORTED_MESSAGE_LENGTH_MAX
+    ? message
+    : `${message.slice(0, REPORTED_MESSAGE_LENGTH_MAX - 1)}…`;
+}
