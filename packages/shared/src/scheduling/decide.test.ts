@@ -38,6 +38,7 @@ const node = (name: string, over: Partial<NodeFacts> = {}): NodeFacts => ({
   runtimes: ["process"],
   capacity: { milliCpu: 4000, memoryBytes: 8 * GI, diskBytes: 64 * GI, gpuCount: 0 },
   allocated: NO_CAPACITY,
+  instanceCount: 0,
   ports: new Set(),
   ...over,
 });
@@ -144,6 +145,12 @@ describe("filters", () => {
       { otherAmounts: { "amd.com/gpu": 1 } },
       {},
       "amd.com/gpu: asks 1, the node reports none",
+    ],
+    [
+      "Resources",
+      {},
+      { instanceCount: 1_000 },
+      "instances: the node has 1000, the most that one takes",
     ],
     [
       "Ports",

@@ -9,6 +9,9 @@ import type { Placement } from "../model/resources/placement.ts";
 /** Share of a node's CPU, memory and disk that stays with the operating system and the agent. GPUs are given out whole. */
 export const RESERVE_RATIO = 0.05;
 
+/** Most instances of one node, finished Jobs included: more do not fit into one desired state. */
+export const INSTANCES_PER_NODE_MAX = 1_000;
+
 type Labels = Readonly<Record<string, string>>;
 
 /** One site as placement sees it. */
@@ -37,6 +40,8 @@ export interface NodeFacts {
   readonly capacity: Capacity;
   /** Sum of the requests of what is assigned here and not finished. */
   readonly allocated: Capacity;
+  /** How many instances are assigned here, finished ones included. */
+  readonly instanceCount: number;
   /** `TCP/8080`: host ports of what is assigned here. */
   readonly ports: ReadonlySet<string>;
   readonly usage?: Usage;
@@ -136,6 +141,7 @@ export function reserve(
   return {
     ...node,
     allocated: combine(node.allocated, request.amounts, (a, b) => a + b),
+    instanceCount: node.instanceCount + 1,
     ports: new Set([...node.ports, ...request.ports]),
   };
 }
@@ -148,6 +154,7 @@ export function release(
   return {
     ...node,
     allocated: combine(node.allocated, request.amounts, (a, b) => Math.max(0, a - b)),
+    instanceCount: Math.max(0, node.instanceCount - 1),
     ports: new Set([...node.ports].filter((p) => !request.ports.includes(p))),
   };
 }

@@ -2,7 +2,7 @@ import { formatBytes, formatMilliCpu } from "../kernel/quantity.ts";
 import type { LabelSelector, Taint, Toleration } from "../model/metadata.ts";
 import type { Placement } from "../model/resources/placement.ts";
 import { matchesSelector, toleratesTaint } from "../model/selectors.ts";
-import { free, type NodeFacts, type PlacementRequest } from "./facts.ts";
+import { free, INSTANCES_PER_NODE_MAX, type NodeFacts, type PlacementRequest } from "./facts.ts";
 
 /** The first part of a placement: who may take it at all. In this order; the first that fails is the reason given. */
 export const FILTERS = {
@@ -174,6 +174,8 @@ function resources(request: PlacementRequest, node: NodeFacts): string | undefin
   const left = free(node);
   const asked = request.amounts;
   const other = Object.entries(request.otherAmounts).find(([, value]) => !(value === 0));
+  if (node.instanceCount >= INSTANCES_PER_NODE_MAX)
+    return `instances: the node has ${node.instanceCount}, the most that one takes`;
   if (other !== undefined) return `${other[0]}: asks ${other[1]}, the node reports none`;
   return (
     short("cpu", asked.milliCpu, left.milliCpu, formatMilliCpu) ??

@@ -1,0 +1,16 @@
+import type { MetricDefinition } from "@flotilla/shared/kernel/service";
+
+/** Metrics of placement. */
+export const APPLICATION_METRICS: readonly MetricDefinition[] = [
+  {
+    name: "flotilla_hub_placements_total",
+    kind: "counter",
+    help: "Committed placement decisions, by outcome.",
+    labels: ["outcome"],
+  },
+  {
+    name: "flotilla_hub_instances_unplaced",
+    kind: "gauge",
+    help: "Instances that no node fits at present.",
+  },
+];

@@ -1,0 +1,82 @@
+import type { Clock } from "@flotilla/shared/kernel/clock";
+import type { Metrics, Service } from "@flotilla/shared/kernel/service";
+import type { LogEntry, ResourceStore } from "../resources/ports.ts";
+
+/** A full pass this often, whatever the log says: a lost wake-up costs no more than this. */
+export const RESYNC_INTERVAL_MS = 60_000;
+/** Changes within this time share one pass. */
+export const COALESCE_MS = 20;
+
+/**
+ * The frame of every level-triggered controller: a full pass at the start, one after changes that matter to it, one at
+ * each resync. A pass that throws ends the run; the supervisor starts it again after a growing delay.
+ */
+export class PassLoop implements Service {
+  readonly name: string;
+  readonly #resyncMs: number;
+  readonly #coalesceMs: number;
+  readonly #deps: PassLoopDeps;
+  #isDirty = false;
+  #wake: (() => void) | undefined;
+
+  constructor(
+    options: { readonly name: string; readonly resyncMs?: number; readonly coalesceMs?: number },
+    deps: PassLoopDeps,
+  ) {
+    this.name = options.name;
+    this.#resyncMs = options.resyncMs ?? RESYNC_INTERVAL_MS;
+    this.#coalesceMs = options.coalesceMs ?? COALESCE_MS;
+    this.#deps = deps;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const unsubscribe = this.#deps.store.subscribe((entries) => {
+      if (this.#isDirty || !entries.some((e) => this.#deps.isRelevant(e))) return;
+      this.#isDirty = true;
+      this.#wake?.();
+    });
+    try {
+      while (!signal.aborted) {
+        this.#isDirty = false;
+        await this.#pass(signal);
+        await this.#untilDirty(signal);
+      }
+    } finally {
+      unsubscribe();
+    }
+  }
+
+  async #pass(signal: AbortSignal): Promise<void> {
+    const { clock, metrics } = this.#deps;
+    const startMs = clock.bootMs();
+    await this.#deps.pass(signal);
+    metrics.observe("flotilla_hub_pass_duration_seconds", (clock.bootMs() - startMs) / 1000, {
+      controller: this.name,
+    });
+  }
+
+  /** Sleeps until something relevant was written (and a little longer, for what comes along) or the resync is due. */
+  async #untilDirty(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    if (!this.#isDirty) {
+      const stop = new AbortController();
+      const abort = (): void => stop.abort();
+      this.#wake = abort;
+      signal.addEventListener("abort", abort, { once: true });
+      if (signal.aborted) abort();
+      await clock.sleep(this.#resyncMs, stop.signal).catch(() => {});
+      signal.removeEventListener("abort", abort);
+      this.#wake = undefined;
+    }
+    if (this.#isDirty) await clock.sleep(this.#coalesceMs, signal).catch(() => {});
+  }
+}
+
+interface PassLoopDeps {
+  readonly store: Pick<ResourceStore, "subscribe">;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  /** Must be cheap: it is asked about every line of the log until one is relevant. */
+  readonly isRelevant: (entry: LogEntry) => boolean;
+  readonly pass: (signal: AbortSignal) => Promise<void>;
+}

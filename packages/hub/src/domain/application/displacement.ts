@@ -1,0 +1,65 @@
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { NodeFacts, PlacementRequest } from "@flotilla/shared/scheduling/facts";
+import {
+  type FilterName,
+  firstRejection,
+  taintText,
+  untoleratedTaints,
+} from "@flotilla/shared/scheduling/filter";
+
+/** Why a placed instance cannot stay where it is. */
+export interface Displacement {
+  /**
+   * `gone`: the node will not run it any more, or must not: leaves at once. `lost`: moves when another node fits, else
+   * stays, for it may well run there. `asked`: somebody wants it elsewhere: moves in steps that keep the service up.
+   */
+  readonly urgency: "gone" | "lost" | "asked";
+  readonly reason: string;
+}
+
+/** Filters that a placement has to hold on to after it was made; the rest is checked at the decision only. */
+const STICKY_FILTERS: readonly FilterName[] = [
+  "Fleet",
+  "ClusterAffinity",
+  "SiteAffinity",
+  "NodeSelector",
+  "Runtime",
+  "Compliance",
+];
+/** What does not ask the site. */
+const NODE_FILTERS: readonly FilterName[] = ["NodeSelector", "Runtime"];
+
+/**
+ * Undefined while the instance may stay. What is unknown moves nothing: a fleet or Site object that was deleted, or an
+ * inventory that was not yet reported.
+ */
+export function displacementOf(
+  node: { readonly name: string; readonly facts: NodeFacts | undefined },
+  object: ObjectOf<"EdgeNode"> | undefined,
+  request: PlacementRequest,
+): Displacement | undefined {
+  const { facts } = node;
+  if (facts === undefined || object === undefined)
+    return { urgency: "gone", reason: `node ${node.name} was deleted` };
+  if (object.spec.revoked === true)
+    return { urgency: "gone", reason: `node ${node.name} was revoked` };
+  const [taint] = untoleratedTaints(request, facts, ["NoExecute"]);
+  if (taint !== undefined)
+    return {
+      urgency: "gone",
+      reason: `it does not tolerate ${taintText(taint)} of node ${node.name}`,
+    };
+  if (facts.life === "lost") return { urgency: "lost", reason: `node ${node.name} is lost` };
+  if (object.spec.drain === true)
+    return { urgency: "asked", reason: `node ${node.name} is drained` };
+  const filters =
+    facts.site.known && request.fleet?.exists !== false ? STICKY_FILTERS : NODE_FILTERS;
+  const known = filters.filter((f) => f !== "Runtime" || facts.runtimes.length > 0);
+  const rejection = firstRejection(request, facts, known);
+  return rejection === undefined
+    ? undefined
+    : {
+        urgency: "asked",
+        reason: `node ${node.name} no longer fits: ${rejection.filter} (${rejection.reason})`,
+      };
+}

@@ -1,0 +1,282 @@
+import { jsonEqual } from "@flotilla/shared/kernel/json";
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { AssignmentSpec, AssignmentStatus } from "@flotilla/shared/model/resources/edge";
+import { decide, summary } from "@flotilla/shared/scheduling/decide";
+import {
+  type Decision,
+  type NodeFacts,
+  release,
+  reserve,
+  type Weights,
+} from "@flotilla/shared/scheduling/facts";
+import { shortened } from "@flotilla/shared/scheduling/select";
+import { usedBy } from "../scheduling/snapshot.ts";
+import { assignmentName, type ResolvedComponent } from "./component.ts";
+
+type Assignment = ObjectOf<"Assignment">;
+
+/** One change that a plan asks for. */
+export interface AssignmentChange {
+  /** Undefined: to be created. */
+  readonly before: Assignment | undefined;
+  /** Undefined: to be deleted. */
+  readonly after: Assignment | undefined;
+}
+
+/** What to tell about it once it is committed. */
+export interface PlanHappening {
+  readonly about: "application" | Assignment;
+  readonly type: "Normal" | "Warning";
+  readonly reason: string;
+  readonly message: string;
+}
+
+/**
+ * A plan in the making: nodes and assignments as they will be, and the changes that lead there. Reserves and releases
+ * are seen by every later decision, so that no plan gives the same room twice.
+ */
+export class Draft {
+  readonly nodes: Map<string, NodeFacts>;
+  readonly changes: AssignmentChange[] = [];
+  readonly happenings: PlanHappening[] = [];
+  readonly #options: DraftOptions;
+  readonly #assignments: Map<string, Assignment>;
+  /** Grows when room is given back: a decision that found none is good until then. */
+  #releaseCount = 0;
+  readonly #unplaceable = new Map<string, { readonly at: number; readonly decision: Decision }>();
+
+  constructor(options: DraftOptions) {
+    this.#options = options;
+    this.nodes = new Map(options.nodes);
+    this.#assignments = new Map(options.assignments.map((a) => [a.metadata.name, a]));
+  }
+
+  /** True when this plan has as many changes as one commit takes; the rest is left to the next pass. */
+  get isFull(): boolean {
+    return this.changes.length >= this.#options.changesMax;
+  }
+
+  /** The application's assignments as they will be. */
+  get assignments(): readonly Assignment[] {
+    return [...this.#assignments.values()];
+  }
+
+  /** Those of one component, by index. */
+  of(component: string): readonly Assignment[] {
+    return this.assignments
+      .filter((a) => a.spec.component === component)
+      .toSorted((a, b) => a.spec.index - b.spec.index);
+  }
+
+  /** Where the component's next instance belongs. The instance itself must have been released. */
+  decide(component: ResolvedComponent): Decision {
+    const known = this.#unplaceable.get(component.name);
+    if (known !== undefined && known.at === this.#releaseCount) return known.decision;
+    const { weights } = this.#options;
+    const decision = decide(component.request, this.nodes, weights, this.#siblings(component.name));
+    if (decision.node === undefined)
+      this.#unplaceable.set(component.name, { at: this.#releaseCount, decision });
+    return decision;
+  }
+
+  /** Takes an assignment's room away from its node. */
+  release(assignment: Assignment): void {
+    const node = this.nodes.get(assignment.spec.node ?? "");
+    if (node === undefined) return;
+    this.nodes.set(node.name, release(node, usedBy(assignment)));
+    this.#releaseCount++;
+  }
+
+  /** Gives an assignment its room on its node. */
+  reserve(assignment: Assignment): void {
+    const node = this.nodes.get(assignment.spec.node ?? "");
+    if (node !== undefined) this.nodes.set(node.name, reserve(node, usedBy(assignment)));
+  }
+
+  remove(assignment: Assignment, why: string): void {
+    this.release(assignment);
+    this.#assignments.delete(assignment.metadata.name);
+    this.changes.push({ before: assignment, after: undefined });
+    this.tell("application", "Normal", "Removed", `${assignment.metadata.name}: ${why}`);
+  }
+
+  /** Puts the assignment in its new form; writes nothing when it is the same. Its room must be settled by the caller. */
+  put(before: Assignment | undefined, after: Assignment): void {
+    this.#assignments.set(after.metadata.name, after);
+    if (before !== undefined && jsonEqual(before, after)) return;
+    this.changes.push({ before, after });
+  }
+
+  tell(
+    about: PlanHappening["about"],
+    type: PlanHappening["type"],
+    reason: string,
+    message: string,
+  ): void {
+    this.happenings.push({ about, type, reason, message });
+  }
+
+  /**
+   * Places a released (or new) assignment by the decision, with the spec that is asked for; without a node it waits, and
+   * says why. `why` tells what made it move.
+   */
+  settle(
+    before: Assignment | undefined,
+    target: Target,
+    decision: Decision,
+    why?: string,
+  ): Assignment {
+    const { candidates, omitted } = shortened(decision.candidates);
+    const message = decision.node === undefined ? waitingMessage(decision) : undefined;
+    const stays = before !== undefined && before.spec.node === decision.node;
+    const explained: AssignmentStatus = {
+      ...(stays ? before.status : {}),
+      candidates: [...candidates],
+      candidatesOmitted: omitted,
+      decidedAt: this.#options.nowIso,
+      ...(message === undefined ? {} : { message }),
+    };
+    const after = this.#assignment(before, target, {
+      spec: {
+        ...specOf(this.#options.application, target),
+        ...placedPart(decision, this.#options),
+      },
+      status: sameButTime(before?.status, explained) ? (before?.status ?? explained) : explained,
+    });
+    this.reserve(after);
+    this.put(before, after);
+    this.#tellSettled(before, after, why);
+    return after;
+  }
+
+  /** The same place, another spec or message. The room is released and reserved again. */
+  rewrite(before: Assignment, target: Target, message: string | undefined): Assignment {
+    const { message: _old, ...status } = before.status ?? {};
+    const { node, site, score, parts, weights } = before.spec;
+    const place = Object.fromEntries(
+      Object.entries({ node, site, score, parts, weights }).filter(([, v]) => v !== undefined),
+    );
+    const after = this.#assignment(before, target, {
+      spec: { ...specOf(this.#options.application, target), ...place },
+      status: message === undefined ? status : { ...status, message },
+    });
+    this.put(before, after);
+    return after;
+  }
+
+  #assignment(
+    before: Assignment | undefined,
+    target: Target,
+    parts: { readonly spec: AssignmentSpec; readonly status: AssignmentStatus },
+  ): Assignment {
+    const { application, nowIso, newUid } = this.#options;
+    const labels = {
+      ...target.component.labels,
+      "apps.kurator.dev/index": String(target.index),
+    };
+    if (before !== undefined) {
+      const grown = jsonEqual(before.spec, parts.spec) ? 0 : 1;
+      const generation = before.metadata.generation + grown;
+      return { ...before, metadata: { ...before.metadata, generation, labels }, ...parts };
+    }
+    const { name, namespace = "", uid } = application.metadata;
+    return {
+      apiVersion: "edge.kurator.dev/v1alpha1",
+      kind: "Assignment",
+      metadata: {
+        name: assignmentName(name, target.component.name, target.index),
+        namespace,
+        uid: newUid(),
+        generation: 1,
+        creationTimestamp: nowIso,
+        labels,
+        ownerReferences: [
+          {
+            apiVersion: application.apiVersion,
+            kind: application.kind,
+            name,
+            uid,
+            controller: true,
+            blockOwnerDeletion: true,
+          },
+        ],
+      },
+      ...parts,
+    };
+  }
+
+  #tellSettled(before: Assignment | undefined, after: Assignment, why: string | undefined): void {
+    const [from, to] = [before?.spec.node, after.spec.node];
+    const because = why === undefined ? "" : `: ${why}`;
+    if (to === undefined) {
+      const message = after.status?.message ?? "";
+      if (before === undefined || from !== undefined || before.status?.message !== message)
+        this.tell(after, "Warning", "FailedScheduling", `${message}${because}`);
+    } else if (from === undefined)
+      this.tell(after, "Normal", "Scheduled", `assigned to ${placeText(after)}`);
+    else if (from !== to)
+      this.tell(after, "Normal", "Moved", `from ${from} to ${placeText(after)}${because}`);
+  }
+
+  #siblings(component: string): Parameters<typeof decide>[3] {
+    const byNode = new Map<string, number>();
+    const bySite = new Map<string, number>();
+    for (const { spec } of this.#assignments.values()) {
+      const node = spec.component === component ? this.nodes.get(spec.node ?? "") : undefined;
+      if (node === undefined) continue;
+      byNode.set(node.name, (byNode.get(node.name) ?? 0) + 1);
+      bySite.set(node.site.name, (bySite.get(node.site.name) ?? 0) + 1);
+    }
+    return { byNode, bySite };
+  }
+}
+
+interface DraftOptions {
+  readonly application: ObjectOf<"Application">;
+  readonly assignments: readonly Assignment[];
+  readonly nodes: ReadonlyMap<string, NodeFacts>;
+  readonly weights: Weights;
+  readonly nowIso: string;
+  readonly newUid: () => string;
+  readonly changesMax: number;
+}
+
+/** The instance that an assignment is for. */
+export interface Target {
+  readonly component: ResolvedComponent;
+  readonly index: number;
+}
+
+function specOf(application: ObjectOf<"Application">, target: Target): AssignmentSpec {
+  return {
+    application: application.metadata.name,
+    applicationUid: application.metadata.uid,
+    component: target.component.name,
+    index: target.index,
+    requests: target.component.request.amounts,
+    desired: target.component.desired(target.index),
+  };
+}
+
+function placedPart(decision: Decision, { weights }: DraftOptions): Partial<AssignmentSpec> {
+  const { node, site, score, parts } = decision;
+  if (node === undefined || site === undefined || score === undefined || parts === undefined)
+    return {};
+  return { node, site, score, parts, weights: weights.parts };
+}
+
+function waitingMessage(decision: Decision): string {
+  const head = summary(decision.candidates);
+  return decision.wouldFit === undefined ? head : `${head}; ${decision.wouldFit}`;
+}
+
+function placeText({ spec }: Assignment): string {
+  return `${spec.node} (site ${spec.site}), score ${(spec.score ?? 0).toFixed(3)}`;
+}
+
+/** A decision that came out as before is not worth a write. */
+function sameButTime(before: AssignmentStatus | undefined, after: AssignmentStatus): boolean {
+  return (
+    before !== undefined && jsonEqual({ ...before, decidedAt: "" }, { ...after, decidedAt: "" })
+  );
+}

@@ -1,0 +1,31 @@
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { ReportedInstance } from "@flotilla/shared/model/reported-state";
+
+/** What is known of one instance, read from its Assignment. */
+
+/** What the assigned node says of the very spec that is asked for; undefined while it says nothing of it. */
+export function reportOf(assignment: ObjectOf<"Assignment">): ReportedInstance | undefined {
+  const { spec, status } = assignment;
+  if (status?.reported === undefined || status.reportedBy !== spec.node) return undefined;
+  return status.reported.specDigest === spec.desired.specDigest ? status.reported : undefined;
+}
+
+/** Ready with the spec that is asked for. */
+export function isAvailable(assignment: ObjectOf<"Assignment">): boolean {
+  return reportOf(assignment)?.ready === true;
+}
+
+/** A Job's instance that ran to its good end. */
+export function isSucceeded(assignment: ObjectOf<"Assignment">): boolean {
+  return assignment.spec.desired.kind === "Job" && reportOf(assignment)?.phase === "Succeeded";
+}
+
+/** A Job's instance that failed for good: the agent reports Failed only after its last try. */
+export function isFailed(assignment: ObjectOf<"Assignment">): boolean {
+  return assignment.spec.desired.kind === "Job" && reportOf(assignment)?.phase === "Failed";
+}
+
+/** Either end. A finished instance uses nothing any more. */
+export function isFinished(assignment: ObjectOf<"Assignment">): boolean {
+  return isSucceeded(assignment) || isFailed(assignment);
+}

@@ -1,0 +1,235 @@
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import { type Condition, withCondition } from "@flotilla/shared/model/metadata";
+import type {
+  ApplicationStatus,
+  ComponentStatus,
+} from "@flotilla/shared/model/resources/application";
+import type { Snapshot } from "@flotilla/shared/scheduling/facts";
+import { type ComponentProblem, isResolved, type ResolvedComponent } from "./component.ts";
+import { isAvailable, isFailed, isSucceeded, reportOf } from "./instance-state.ts";
+
+/** One component and what its plan said of it. */
+export interface ComponentOutcome {
+  readonly component: ResolvedComponent | ComponentProblem;
+  /** What stands in its way. */
+  readonly message?: string;
+}
+
+type ConditionDraft = Omit<Condition, "lastTransitionTime" | "observedGeneration">;
+
+/** Conditions that are written here; those of others are left alone. */
+const OWN_CONDITIONS: readonly string[] = [
+  "Ready",
+  "Progressing",
+  "Scheduled",
+  "Complete",
+  "Autoscaling",
+  "Queued",
+];
+
+/** What the Application's status is, given its instances as they are (or are about to be). */
+export function applicationStatus(input: {
+  readonly application: ObjectOf<"Application">;
+  readonly outcomes: readonly ComponentOutcome[];
+  readonly assignments: readonly ObjectOf<"Assignment">[];
+  readonly nodes: Snapshot;
+  readonly nowIso: string;
+}): ApplicationStatus {
+  const { application, assignments, nowIso } = input;
+  const byComponent = Map.groupBy(assignments, (a) => a.spec.component);
+  const components = input.outcomes.map((o) =>
+    componentStatus(o, byComponent.get(o.component.name) ?? []),
+  );
+  const facts: Facts = {
+    components,
+    problem: input.outcomes.find((o) => o.message !== undefined),
+    waiting: assignments.find((a) => a.spec.node === undefined),
+    waitingCount: assignments.filter((a) => a.spec.node === undefined).length,
+    isAway: assignments.some(
+      (a) =>
+        a.spec.node !== undefined && !isEnded(a) && input.nodes.get(a.spec.node)?.life !== "ready",
+    ),
+  };
+  const { generation } = application.metadata;
+  const before = application.status?.conditions ?? [];
+  const drafts = [...lifeConditions(facts), ...laterConditions(application)];
+  const kept = before.filter(
+    (c) => !OWN_CONDITIONS.includes(c.type) || drafts.some((d) => d.type === c.type),
+  );
+  const conditions = drafts.reduce(
+    (list, draft) => withCondition(list, { ...draft, observedGeneration: generation }, nowIso),
+    kept,
+  );
+  return { phase: phaseOf(facts), observedGeneration: generation, components, conditions };
+}
+
+function componentStatus(
+  { component, message }: ComponentOutcome,
+  assignments: readonly ObjectOf<"Assignment">[],
+): ComponentStatus {
+  const count = (test: (a: ObjectOf<"Assignment">) => boolean): number =>
+    assignments.filter(test).length;
+  const waiting = assignments.find((a) => a.spec.node === undefined)?.status?.message;
+  const said = message ?? waiting;
+  const digest = isResolved(component) ? component.specDigest : undefined;
+  return {
+    name: component.name,
+    type: component.type,
+    desired: component.count,
+    placed: count((a) => a.spec.node !== undefined),
+    running: count((a) => reportOf(a)?.phase === "Running"),
+    ready: count(isAvailable),
+    succeeded: count(isSucceeded),
+    failed: count(isFailed),
+    updated: count((a) => reportOf(a) !== undefined && a.spec.desired.specDigest === digest),
+    ...(said === undefined ? {} : { message: said }),
+  };
+}
+
+interface Facts {
+  readonly components: readonly ComponentStatus[];
+  readonly problem: ComponentOutcome | undefined;
+  readonly waiting: ObjectOf<"Assignment"> | undefined;
+  readonly waitingCount: number;
+  /** Something is on a node that is not heard of. */
+  readonly isAway: boolean;
+}
+
+const isEnded = (a: ObjectOf<"Assignment">): boolean => isSucceeded(a) || isFailed(a);
+
+const isServing = (c: ComponentStatus): boolean =>
+  c.type === "Deployment" && c.ready >= c.desired && c.updated >= c.desired;
+
+const isComplete = (c: ComponentStatus): boolean => c.type === "Job" && c.succeeded >= c.desired;
+
+/** A Deployment that serves in full, or a Job that runs or is done. */
+const isSettled = (c: ComponentStatus): boolean =>
+  isServing(c) || isComplete(c) || (c.type === "Job" && c.running > 0 && c.failed === 0);
+
+function phaseOf({
+  components,
+  problem,
+  waiting,
+  isAway,
+}: Facts): NonNullable<ApplicationStatus["phase"]> {
+  if (components.every(isComplete)) return "Completed";
+  if (components.some((c) => c.failed > 0) || isAway) return "Degraded";
+  if (components.every((c) => c.placed === 0))
+    return components.every(isSettled) ? "Running" : "Pending";
+  if (problem?.component !== undefined && !isResolved(problem.component)) return "Degraded";
+  if (waiting !== undefined) return "Degraded";
+  return components.every(isSettled) ? "Running" : "Progressing";
+}
+
+function lifeConditions(facts: Facts): readonly ConditionDraft[] {
+  const { components } = facts;
+  const jobsOnly = components.every((c) => c.type === "Job");
+  const complete: readonly ConditionDraft[] = jobsOnly ? [completeCondition(components)] : [];
+  return [
+    readyCondition(components),
+    progressingCondition(facts),
+    scheduledCondition(facts),
+    ...complete,
+  ];
+}
+
+function readyCondition(components: readonly ComponentStatus[]): ConditionDraft {
+  const failed = components.find((c) => c.failed > 0);
+  if (failed !== undefined)
+    return {
+      type: "Ready",
+      status: "False",
+      reason: "JobFailed",
+      message: `${failed.name}: ${failed.failed} of ${failed.desired} failed for good`,
+    };
+  const lacking = components.find((c) => c.type === "Deployment" && c.ready < c.desired);
+  return lacking === undefined
+    ? {
+        type: "Ready",
+        status: "True",
+        reason: "AllReady",
+        message: "every Deployment serves in full",
+      }
+    : {
+        type: "Ready",
+        status: "False",
+        reason: "NotReady",
+        message: `${lacking.name}: ${lacking.ready} of ${lacking.desired} ready`,
+      };
+}
+
+function progressingCondition({ components, problem }: Facts): ConditionDraft {
+  if (problem !== undefined)
+    return {
+      type: "Progressing",
+      status: "False",
+      reason: isResolved(problem.component) ? "Waiting" : "ComponentInvalid",
+      message: `${problem.component.name}: ${problem.message ?? ""}`,
+    };
+  const moving = components.find((c) => !isServing(c) && !isComplete(c) && c.failed === 0);
+  return moving === undefined
+    ? { type: "Progressing", status: "False", reason: "Settled", message: "nothing is left to do" }
+    : {
+        type: "Progressing",
+        status: "True",
+        reason: "Reconciling",
+        message: `${moving.name}: ${moving.updated} of ${moving.desired} run the spec asked for, ${moving.ready} ready, ${moving.succeeded} succeeded`,
+      };
+}
+
+function scheduledCondition({ waiting, waitingCount }: Facts): ConditionDraft {
+  return waiting === undefined
+    ? {
+        type: "Scheduled",
+        status: "True",
+        reason: "AllPlaced",
+        message: "every instance has a node",
+      }
+    : {
+        type: "Scheduled",
+        status: "False",
+        reason: "Unschedulable",
+        message: `${waitingCount} without a node; ${waiting.metadata.name}: ${waiting.status?.message ?? ""}`,
+      };
+}
+
+/** Written for Applications of Jobs only; its transition time is when the last Job ended, by the hub's clock. */
+function completeCondition(components: readonly ComponentStatus[]): ConditionDraft {
+  const ended = components.every((c) => isComplete(c) || (c.failed > 0 && c.running === 0));
+  const failed = components.some((c) => c.failed > 0);
+  return {
+    type: "Complete",
+    status: ended ? "True" : "False",
+    reason: ended ? (failed ? "JobFailed" : "JobsSucceeded") : "JobsRunning",
+    message: components.map((c) => `${c.name}: ${c.succeeded}/${c.desired} succeeded`).join(", "),
+  };
+}
+
+/** Fields that are kept and answered, but that no controller of this hub acts on. */
+function laterConditions({ spec }: ObjectOf<"Application">): readonly ConditionDraft[] {
+  const scaled = spec.components.filter((c) => c.autoscaling !== undefined).map((c) => c.name);
+  const queued = spec.components.filter((c) => c.volcano !== undefined).map((c) => c.name);
+  const later = (
+    type: string,
+    names: readonly string[],
+    what: string,
+  ): readonly ConditionDraft[] =>
+    names.length === 0
+      ? []
+      : [
+          {
+            type,
+            status: "False",
+            reason: "ControllerNotAvailable",
+            message: `${names.join(", ")}: ${what}`,
+          },
+        ];
+  return [
+    ...later(
+      "Autoscaling",
+      scaled,
+      "autoscaling is stored and not acted on; replicas stay as written",
+    ),
+    ...later("Queued", queued, "queue and priority are stored and not acted on; placed at once"),
+  ];
+}
