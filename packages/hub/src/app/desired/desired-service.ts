@@ -188,9 +188,11 @@ export class DesiredService implements Service {
     if (outcome.kind !== "signed") return;
     const { revision, instanceCount } = outcome;
     this.#log.info({ node: nodeId, revision, instanceCount }, "desired state signed");
-    await this.#notify(nodeId, revision);
+    // Not awaited: a link that is stuck must not keep other nodes from their states.
+    void this.#notify(nodeId, revision);
   }
 
+  /** Never rejects. */
   async #notify(nodeId: NodeId, revision: number): Promise<void> {
     const envelope = downEnvelope({ clock: this.#clock, random: this.#random });
     try {
