@@ -9,7 +9,6 @@ import { isIP } from "node:net";
 import { join } from "node:path";
 import type { Clock } from "@flotilla/shared/kernel/clock";
 import { CodedError } from "@flotilla/shared/kernel/errors";
-import { parseNodeId } from "@flotilla/shared/kernel/ids";
 import type { Random } from "@flotilla/shared/kernel/random";
 import type { Log } from "@flotilla/shared/kernel/service";
 import {
@@ -30,6 +29,7 @@ import {
   SERVER_CERTIFICATE_MS,
   SERVER_RENEWAL_MS,
 } from "./limits.ts";
+import { nodeIdOf } from "./node-identity.ts";
 import {
   type Issuer,
   importKeyPair,
@@ -154,7 +154,7 @@ export class FileCertificateAuthority implements CertificateAuthority {
     if (!this.#isOurs(certificate)) return no("certificate was not issued by this hub");
     if (this.#deps.clock.wallMs() > certificate.validToDate.getTime() + RENEWAL_GRACE_MS)
       return no("certificate expired too long ago; enrol the node again with a join token");
-    const nodeId = commonNameOf(certificate);
+    const nodeId = nodeIdOf(certificate);
     if (nodeId === undefined || certificate.keyUsage?.includes(CLIENT_AUTH_OID) !== true)
       return no("certificate is not a node's");
     if (!isSignedBy(certificate, proof))
@@ -222,15 +222,6 @@ export class FileCertificateAuthority implements CertificateAuthority {
       !certificate.ca
     );
   }
-}
-
-/** The node id that a certificate names, in its subject and as its only alternative name; undefined when they differ. */
-function commonNameOf(certificate: NodeCertificate): string | undefined {
-  const [, name = ""] = /^CN=([^\n]*)$/.exec(certificate.subject) ?? [];
-  const nodeId = parseNodeId(name);
-  return nodeId !== undefined && certificate.subjectAltName === `DNS:${nodeId}`
-    ? nodeId
-    : undefined;
 }
 
 function isSignedBy(
