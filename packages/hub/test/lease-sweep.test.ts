@@ -172,10 +172,15 @@ test("whatever time does, the invariants of the life of a node hold (SPEC.md)", 
       const check = () => {
         const life = store.get("EdgeNode", "", "n0")?.status?.life;
         const silentMs = awakeMs - heardAtMs;
-        if (!everHeard) expect(life).toBe("registered");
-        else if (silentMs < LEASE_SUSPECT_AFTER_MS) expect(life).not.toBe("lost");
-        if (life === "lost")
-          expect(silentMs).toBeGreaterThanOrEqual(LEASE_SUSPECT_AFTER_MS + LEASE_LOST_AFTER_MS);
+        const lostAfterMs = LEASE_SUSPECT_AFTER_MS + LEASE_LOST_AFTER_MS;
+        const possible: readonly (NodeLife | undefined)[] = !everHeard
+          ? ["registered"]
+          : silentMs < LEASE_SUSPECT_AFTER_MS
+            ? ["ready"]
+            : silentMs < lostAfterMs
+              ? ["ready", "suspect"]
+              : ["ready", "suspect", "lost"];
+        expect(possible).toContain(life);
       };
       for (const s of steps) {
         switch (s.kind) {
@@ -184,7 +189,6 @@ test("whatever time does, the invariants of the life of a node hold (SPEC.md)", 
             await hub.sweep.sweep();
             everHeard = true;
             heardAtMs = awakeMs;
-            expect(store.get("EdgeNode", "", "n0")?.status?.life).toBe("ready");
             break;
           case "wait":
             await clock.advance(s.ms);

@@ -113,7 +113,8 @@ export class EventRecorder implements Service {
       await this.#commit(
         doomed.slice(i, i + EVENT_BATCH_LENGTH_MAX).map((e) => ({
           key: { kind: "Event", namespace: e.metadata.namespace ?? "", name: e.metadata.name },
-          expect: "any",
+          // One that was seen again meanwhile stays; the others of its batch go with the next sweep.
+          expect: Number(e.metadata.resourceVersion),
           object: undefined,
         })),
       );

@@ -1,6 +1,8 @@
 import type { NodeId } from "@flotilla/shared/kernel/ids";
+import { isoTime } from "@flotilla/shared/kernel/iso-time";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { UpMessage } from "@flotilla/shared/protocol/up";
+import { eventAddress, eventAfter, type Happening } from "../../domain/events/event.ts";
 import { judge } from "../../domain/ingest/cursor.ts";
 import { type Observation, observe } from "../../domain/ingest/observe.ts";
 import type { NodeAssignments } from "../node/node-assignments.ts";
@@ -10,7 +12,7 @@ import type { AnyObject, Change, Commit, NodeCursor, ResourceStore } from "../re
 export interface Waiting {
   readonly nodeId: NodeId;
   readonly message: UpMessage;
-  readonly receivedIso: string;
+  readonly receivedMs: number;
 }
 
 /** Why a message was acknowledged and did not count. A closed set: it labels a metric. */
@@ -34,7 +36,7 @@ export type Effect =
       readonly reason: string;
       readonly message: string;
     }
-  | { readonly kind: "born"; readonly nodeId: NodeId; readonly messageId: string }
+  | { readonly kind: "taken"; readonly stream: string; readonly messageId: string }
   | { readonly kind: "epoch-behind"; readonly nodeId: NodeId; readonly seenEpoch: number }
   | { readonly kind: "rebirth"; readonly nodeId: NodeId }
   | { readonly kind: "accepted-revision"; readonly nodeId: NodeId; readonly revision: number }
@@ -57,22 +59,26 @@ interface Staged {
 export class BatchPlan {
   readonly #store: ResourceStore;
   readonly #assignments: Pick<NodeAssignments, "of">;
-  readonly #lastBirthIds: ReadonlyMap<string, string>;
-  readonly #births = new Map<string, string>();
+  readonly #lastIds: ReadonlyMap<string, string>;
+  readonly #newUid: () => string;
+  readonly #takenIds = new Map<string, string>();
   readonly #cursors = new Map<string, NodeCursor>();
   readonly #staged = new Map<string, Staged>();
+  readonly #events = new Map<string, ObjectOf<"Event">>();
   readonly #rebirths = new Set<string>();
   readonly #effects: Effect[] = [];
 
   constructor(deps: {
     readonly store: ResourceStore;
     readonly assignments: Pick<NodeAssignments, "of">;
-    /** Node → id of the last birth that was accepted from it. */
-    readonly lastBirthIds: ReadonlyMap<string, string>;
+    /** Stream (see `streamOf`) → id of the last message that was taken from it. */
+    readonly lastIds: ReadonlyMap<string, string>;
+    readonly newUid: () => string;
   }) {
     this.#store = deps.store;
     this.#assignments = deps.assignments;
-    this.#lastBirthIds = deps.lastBirthIds;
+    this.#lastIds = deps.lastIds;
+    this.#newUid = deps.newUid;
   }
 
   get effects(): readonly Effect[] {
@@ -90,14 +96,16 @@ export class BatchPlan {
     const { nodeId, message } = waiting;
     const node = this.#current(this.#store.get("EdgeNode", "", nodeId));
     if (node === undefined) return this.drop("not-enrolled");
-    const lastBirthId = this.#births.get(nodeId) ?? this.#lastBirthIds.get(nodeId);
+    const stream = streamOf(nodeId, message);
+    const isRepeated = (this.#takenIds.get(stream) ?? this.#lastIds.get(stream)) === message.id;
     const cursor = this.#cursors.get(nodeId) ?? this.#store.cursor(nodeId);
-    const verdict = judge(cursor, message, lastBirthId === message.id);
+    const verdict = judge(cursor, message, isRepeated);
     switch (verdict.kind) {
       case "accept":
         this.#fold(node, waiting);
         this.#cursors.set(nodeId, { nodeId, ...verdict.next });
-        this.#tell(node, waiting);
+        this.#tell(node, waiting, isRepeated);
+        this.#remember(stream, message);
         break;
       case "duplicate":
         this.drop("duplicate");
@@ -111,7 +119,8 @@ export class BatchPlan {
         break;
       case "rebirth":
         this.drop("epoch-unknown");
-        this.#tell(node, waiting);
+        this.#tell(node, waiting, isRepeated);
+        this.#remember(stream, message);
         if (!this.#rebirths.has(nodeId)) this.#effects.push({ kind: "rebirth", nodeId });
         this.#rebirths.add(nodeId);
         break;
@@ -119,35 +128,40 @@ export class BatchPlan {
   }
 
   /** State: the node and its assignments. */
-  #fold(node: ObjectOf<"EdgeNode">, { nodeId, message, receivedIso }: Waiting): void {
+  #fold(node: ObjectOf<"EdgeNode">, { nodeId, message, receivedMs }: Waiting): void {
     const observation = observationOf(message);
     const assignments =
       observation.reported === undefined
         ? []
         : this.#assignments.of(nodeId).map((a) => this.#current(a));
-    const observed = observe(node, assignments, observation, receivedIso);
+    const observed = observe(node, assignments, observation, isoTime(receivedMs));
     if (observed.node !== node) this.#stage(node, observed.node);
     for (const assignment of observed.assignments) this.#stage(assignment, assignment);
     this.#effects.push({ kind: "counted", message: message.kind });
+    const revision = observation.reported?.acceptedRevision;
+    if (revision !== undefined) this.#effects.push({ kind: "accepted-revision", nodeId, revision });
     if (observed.unassignedCount > 0)
       this.#effects.push({ kind: "unassigned", count: observed.unassignedCount });
     for (const happening of observed.happenings)
       this.#effects.push({ kind: "event", about: observed.node, ...happening });
-    if (message.kind !== "birth") return;
-    this.#births.set(nodeId, message.id);
-    this.#effects.push({ kind: "born", nodeId, messageId: message.id });
   }
 
   /** What is no state: it is passed on, also from an epoch that the hub has no birth of. */
-  #tell(node: ObjectOf<"EdgeNode">, { nodeId, message }: Waiting): void {
+  #tell(
+    node: ObjectOf<"EdgeNode">,
+    { nodeId, message, receivedMs }: Waiting,
+    isRepeated: boolean,
+  ): void {
     switch (message.kind) {
       case "notice": {
+        // Its acknowledgement was lost and it came again, perhaps numbered anew.
+        if (isRepeated) return this.drop("duplicate");
         const { type, reason, message: text, instance } = message.body;
         const about =
           this.#assignments
             .of(nodeId)
             .find((a) => a.spec.node === nodeId && a.spec.desired.id === instance) ?? node;
-        this.#effects.push({ kind: "event", about, type, reason, message: text });
+        this.#stageEvent({ about, type, reason, message: text }, receivedMs);
         break;
       }
       case "desired-get":
@@ -161,20 +175,32 @@ export class BatchPlan {
         this.#effects.push({ kind: "log-chunk", nodeId, message });
         break;
       case "birth":
-      case "report": {
-        const revision = message.body.reported?.acceptedRevision;
-        if (revision !== undefined && this.#cursors.has(nodeId))
-          this.#effects.push({ kind: "accepted-revision", nodeId, revision });
-        break;
-      }
+      case "report":
       case "death":
         break;
     }
   }
 
+  /** Only births and notices are looked for again. */
+  #remember(stream: string, message: UpMessage): void {
+    if (message.kind !== "birth" && message.kind !== "notice") return;
+    this.#takenIds.set(stream, message.id);
+    this.#effects.push({ kind: "taken", stream, messageId: message.id });
+  }
+
   /** Acknowledged without effect. */
   drop(reason: DropReason): void {
     this.#effects.push({ kind: "dropped", reason });
+  }
+
+  /** In the commit itself: a notice that was acknowledged is not lost. */
+  #stageEvent(happening: Happening, nowMs: number): void {
+    const { namespace, name } = eventAddress(happening);
+    const key = textOf({ kind: "Event", metadata: { namespace, name } });
+    const old = this.#events.get(key) ?? this.#store.get("Event", namespace, name);
+    const event = eventAfter(old, happening, { times: 1, nowMs, uid: this.#newUid() });
+    this.#events.set(key, event);
+    this.#stage(old, event);
   }
 
   /** The object as the messages before have left it. */
@@ -183,15 +209,15 @@ export class BatchPlan {
     return object === undefined ? undefined : (this.#staged.get(textOf(object))?.object ?? object);
   }
 
-  #stage(base: AnyObject, object: AnyObject): void {
+  #stage(base: AnyObject | undefined, object: AnyObject): void {
     const key = {
       kind: kindOf(object),
       namespace: object.metadata.namespace ?? "",
       name: object.metadata.name,
     };
-    // The staged object keeps the resourceVersion of the one it was made from.
-    const change = { key, expect: Number(base.metadata.resourceVersion), object };
-    this.#staged.set(textOf(object), { change, object });
+    const text = textOf(object);
+    const expect = this.#staged.get(text)?.change.expect ?? expectationOf(base);
+    this.#staged.set(text, { change: { key, expect, object }, object });
   }
 }
 
@@ -212,10 +238,23 @@ function observationOf(message: UpMessage): Observation {
   }
 }
 
-function kindOf(object: AnyObject): "EdgeNode" | "Assignment" {
-  return object.kind === "EdgeNode" ? "EdgeNode" : "Assignment";
+/** Births and notices of a node, each kind by itself: a birth comes between a notice and its repetition. */
+function streamOf(nodeId: NodeId, message: UpMessage): string {
+  return `${nodeId}/${message.kind}`;
 }
 
-function textOf(object: AnyObject): string {
+function expectationOf(base: AnyObject | undefined): Change["expect"] {
+  return base === undefined ? "absent" : Number(base.metadata.resourceVersion);
+}
+
+function kindOf(object: AnyObject): "EdgeNode" | "Assignment" | "Event" {
+  if (object.kind === "EdgeNode" || object.kind === "Event") return object.kind;
+  return "Assignment";
+}
+
+function textOf(object: {
+  readonly kind: string;
+  readonly metadata: { readonly namespace?: string | undefined; readonly name: string };
+}): string {
   return `${object.kind}/${object.metadata.namespace ?? ""}/${object.metadata.name}`;
 }

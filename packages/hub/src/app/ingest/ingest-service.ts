@@ -2,8 +2,7 @@ import { BoundedQueue } from "@flotilla/shared/kernel/bounded-queue";
 import type { Clock } from "@flotilla/shared/kernel/clock";
 import { CodedError, messageOf } from "@flotilla/shared/kernel/errors";
 import type { NodeId } from "@flotilla/shared/kernel/ids";
-import { isoTime } from "@flotilla/shared/kernel/iso-time";
-import type { Random } from "@flotilla/shared/kernel/random";
+import { type Random, uuid } from "@flotilla/shared/kernel/random";
 import type { Log, Metrics } from "@flotilla/shared/kernel/service";
 import type { Codec } from "@flotilla/shared/protocol/codec";
 import type { DownMessage } from "@flotilla/shared/protocol/down";
@@ -63,7 +62,8 @@ type LogChunkMessage = Extract<Effect, { kind: "log-chunk" }>["message"];
 export class IngestService implements UplinkHandler {
   readonly #deps: Deps;
   readonly #queue: BoundedQueue<Item>;
-  readonly #lastBirthIds = new Map<string, string>();
+  /** Two short texts per node: its last birth and its last notice. */
+  readonly #lastIds = new Map<string, string>();
   #draining: Promise<void> | undefined;
   #wake: AbortController | undefined;
 
@@ -94,9 +94,9 @@ export class IngestService implements UplinkHandler {
       return Promise.resolve();
     }
     this.#deps.leases.renew(nodeId, this.#deps.clock.bootMs());
-    const receivedIso = isoTime(this.#deps.clock.wallMs());
+    const receivedMs = this.#deps.clock.wallMs();
     return new Promise((resolve, reject) => {
-      this.#enqueue({ nodeId, message, receivedIso, resolve, reject });
+      this.#enqueue({ nodeId, message, receivedMs, resolve, reject });
     });
   }
 
@@ -183,7 +183,8 @@ export class IngestService implements UplinkHandler {
     const plan = new BatchPlan({
       store: this.#deps.store,
       assignments: this.#deps.assignments,
-      lastBirthIds: this.#lastBirthIds,
+      lastIds: this.#lastIds,
+      newUid: () => uuid(this.#deps.random, "event.uid"),
     });
     for (const item of batch) {
       try {
@@ -211,8 +212,8 @@ export class IngestService implements UplinkHandler {
         return metrics.count("flotilla_hub_ingest_unassigned_instances_total", {}, effect.count);
       case "event":
         return events.record(effect);
-      case "born":
-        this.#lastBirthIds.set(effect.nodeId, effect.messageId);
+      case "taken":
+        this.#lastIds.set(effect.stream, effect.messageId);
         return;
       case "epoch-behind":
         return this.#send(effect.nodeId, {
