@@ -1,0 +1,26 @@
+import { messageOf } from "@flotilla/shared/kernel/errors";
+import type { SessionEnd } from "../../app/link/ports.ts";
+
+/** CONNACK return codes (MQTT 3.1.1 §3.2.2.3) that say: this client may not. */
+const NOT_AUTHORIZED_CODES: readonly number[] = [4, 5];
+const REFUSED_CODES: readonly number[] = [1, 2, 3];
+
+/** TLS alerts of a server that does not accept our certificate (RFC 8446 §6.2), as OpenSSL names them. */
+const CERTIFICATE_ALERT =
+  /^ERR_SSL_[A-Z0-9]+_ALERT_(?:[A-Z_]*CERTIFICATE[A-Z_]*|UNKNOWN_CA|ACCESS_DENIED)$/;
+
+/** What an error of the client or of its socket means for the session. */
+export function endOfError(error: unknown): SessionEnd {
+  const detail = messageOf(error);
+  const code: unknown = error instanceof Error && "code" in error ? error.code : undefined;
+  if (typeof code === "number") {
+    if (NOT_AUTHORIZED_CODES.includes(code)) return { kind: "unauthorized", detail };
+    if (REFUSED_CODES.includes(code)) return { kind: "refused", detail };
+  }
+  if (typeof code === "string" && CERTIFICATE_ALERT.test(code))
+    return {
+      kind: "unauthorized",
+      detail: `the hub does not accept this node's certificate (${code})`,
+    };
+  return { kind: "unreachable", detail: typeof code === "string" ? `${detail} (${code})` : detail };
+}
