@@ -34,10 +34,14 @@ export function splitAddress(address: string, field: string): HostAndPort {
   const at = address.lastIndexOf(":");
   const port = Number(address.slice(at + 1));
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw new CodedError("config-invalid", `configuration field ${field}: ${address} has no port from 0 to 65535`, {
-      fields: { field },
-      mend: `Set ${field} to host:port, for example 0.0.0.0:7443.`,
-    });
+    throw new CodedError(
+      "config-invalid",
+      `configuration field ${field}: ${address} has no port from 0 to 65535`,
+      {
+        fields: { field },
+        mend: `Set ${field} to host:port, for example 0.0.0.0:7443.`,
+      },
+    );
   }
   return { host: address.slice(0, at).replace(/^\[|\]$/g, ""), port };
 }

@@ -93,6 +93,7 @@ export class SqliteResourceStore implements ResourceStore {
   #revision: number;
   #compactedRevision: number;
   #savedRevision = -1;
+  #isWritable = true;
 
   /** Throws CodedError with a StoreErrorCode or SqliteErrorCode when the database or its key cannot be used. */
   constructor(options: SqliteStoreOptions, deps: { readonly clock: Clock; readonly log: Log }) {
@@ -132,6 +133,11 @@ export class SqliteResourceStore implements ResourceStore {
 
   get revision(): number {
     return this.#revision;
+  }
+
+  /** False after a transaction that failed, until one succeeds: a full or broken disk. */
+  get isWritable(): boolean {
+    return this.#isWritable;
   }
 
   get compactedRevision(): number {
@@ -262,7 +268,9 @@ export class SqliteResourceStore implements ResourceStore {
     try {
       if (staged.some(({ commit, result }) => result.ok && writesAnything(commit, result)))
         this.#transaction(() => this.#writeAll(staged));
+      this.#isWritable = true;
     } catch (error) {
+      this.#isWritable = false;
       // A conflict may have been with a commit of this batch, so that answer is not known either.
       this.#log.error({ reason: messageOf(error), commits: staged.length }, "commits not written");
       for (const commit of staged) commit.reject(error);

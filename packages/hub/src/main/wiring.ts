@@ -1,0 +1,258 @@
+import { join } from "node:path";
+import type { Clock } from "@flotilla/shared/kernel/clock";
+import type { Random } from "@flotilla/shared/kernel/random";
+import type { Log, Metrics, Service } from "@flotilla/shared/kernel/service";
+import { ensureDirectory } from "@flotilla/shared/platform/files";
+import type { MetricDefinition } from "@flotilla/shared/platform/metrics";
+import { Codec } from "@flotilla/shared/protocol/codec";
+import { DEFAULT_SHARD } from "@flotilla/shared/protocol/topics";
+import { createBroker } from "../adapters/broker/embedded-broker.ts";
+import { BROKER_METRICS } from "../adapters/broker/metrics.ts";
+import type { BrokerTls } from "../adapters/broker/tls-listener.ts";
+import { tokenAuthenticator } from "../adapters/http/bearer-tokens.ts";
+import { HTTP_METRICS } from "../adapters/http/metrics.ts";
+import { createHttpServer, type HttpServer } from "../adapters/http/server.ts";
+import {
+  type FileCertificateAuthority,
+  openCertificateAuthority,
+} from "../adapters/pki/certificate-authority.ts";
+import { openDesiredSigner } from "../adapters/pki/desired-signer.ts";
+import { enrolmentCrypto } from "../adapters/pki/enrolment-crypto.ts";
+import { StoreMaintenance } from "../adapters/store/maintenance.ts";
+import { SqliteResourceStore } from "../adapters/store/sqlite-resource-store.ts";
+import { ApplicationController } from "../app/application/application-controller.ts";
+import { APPLICATION_METRICS } from "../app/application/metrics.ts";
+import { CONTROL_METRICS } from "../app/control/metrics.ts";
+import { DesiredService } from "../app/desired/desired-service.ts";
+import { DESIRED_METRICS } from "../app/desired/metrics.ts";
+import { disconnectRefusedNodes, StoreAdmission } from "../app/enrolment/admission.ts";
+import { EnrolmentService } from "../app/enrolment/enrolment-service.ts";
+import { ENROLMENT_METRICS } from "../app/enrolment/metrics.ts";
+import { EventRecorder } from "../app/events/event-recorder.ts";
+import { EVENT_METRICS } from "../app/events/metrics.ts";
+import { IngestService } from "../app/ingest/ingest-service.ts";
+import { INGEST_METRICS } from "../app/ingest/metrics.ts";
+import { LogService } from "../app/logs/log-service.ts";
+import { LOG_METRICS } from "../app/logs/metrics.ts";
+import { LeaseSweep } from "../app/node/lease-sweep.ts";
+import { LeaseTable } from "../app/node/lease-table.ts";
+import { NODE_METRICS } from "../app/node/metrics.ts";
+import { NodeAssignments } from "../app/node/node-assignments.ts";
+import { NamespaceCleaner } from "../app/resources/namespace-cleaner.ts";
+import { ResourceService } from "../app/resources/resource-service.ts";
+import { openAdminAccess } from "./admin-access.ts";
+import { type HubConfig, splitAddress } from "./config.ts";
+import { LateLink } from "./late-link.ts";
+import { CertificateKeeper, listenerService } from "./lifecycle.ts";
+import { HUB_VERSION } from "./version.ts";
+
+/** Every metric of the hub; docs/metrics.md lists them. */
+export const HUB_METRICS: readonly MetricDefinition[] = [
+  ...APPLICATION_METRICS,
+  ...BROKER_METRICS,
+  ...CONTROL_METRICS,
+  ...DESIRED_METRICS,
+  ...ENROLMENT_METRICS,
+  ...EVENT_METRICS,
+  ...HTTP_METRICS,
+  ...INGEST_METRICS,
+  ...LOG_METRICS,
+  ...NODE_METRICS,
+];
+
+/** What the process gives to everything. */
+export interface HubPlatform {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics & { text(): Promise<string> };
+}
+
+/** A hub that listens; its services are still to be run. */
+export interface Hub {
+  readonly services: readonly Service[];
+  readonly apiUrl: string;
+  readonly mqttUrl: string;
+  readonly kubeconfigPath: string;
+  /** After the services have stopped: writes what waits and closes the files. */
+  close(): void;
+}
+
+/**
+ * Makes the hub, in the order in which its parts rest on each other: store, keys, services, broker, API. Listens before it
+ * returns, so that a port that is taken ends the start with an error.
+ */
+export async function openHub(config: HubConfig, platform: HubPlatform): Promise<Hub> {
+  ensureDirectory(config.dataDir, 0o700);
+  const store = new SqliteResourceStore({ dataDir: config.dataDir }, platform);
+  try {
+    const ca = await openCertificateAuthority({ directory: join(config.dataDir, "pki") }, platform);
+    const core = makeCore(config, { ...platform, store });
+    const listeners = await openListeners(config, { ...platform, store, ca, core });
+    return { ...listeners, close: () => store.close() };
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
+
+type Core = ReturnType<typeof makeCore>;
+
+/** Everything between the store and the network. */
+function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: SqliteResourceStore }) {
+  const link = new LateLink();
+  const crypto = enrolmentCrypto(deps);
+  const signer = openDesiredSigner({ directory: join(config.dataDir, "pki") });
+  const sha256 = (text: string): string => crypto.sha256Hex(text);
+  const assignments = new NodeAssignments(deps);
+  const leases = new LeaseTable();
+  const events = new EventRecorder({}, deps);
+  const logs = new LogService({ ...deps, link });
+  const desired = new DesiredService({ ...deps, link, assignments, signer, sha256, events });
+  const ingest = new IngestService(
+    {},
+    { ...deps, link, codec: new Codec(), leases, assignments, events, desired, logs },
+  );
+  const services: readonly Service[] = [
+    new StoreMaintenance(deps),
+    events,
+    new LeaseSweep({}, { ...deps, leases, events }),
+    desired,
+    new NamespaceCleaner(deps),
+    new ApplicationController({}, { ...deps, events, sha256 }),
+  ];
+  return { link, crypto, signer, events, logs, ingest, services };
+}
+
+interface ListenerDeps extends HubPlatform {
+  readonly store: SqliteResourceStore;
+  readonly ca: FileCertificateAuthority;
+  readonly core: Core;
+}
+
+async function openListeners(config: HubConfig, deps: ListenerDeps): Promise<Omit<Hub, "close">> {
+  const { core, store } = deps;
+  const broker = createBroker(await brokerOptions(config, deps), {
+    ...deps,
+    uplink: core.ingest,
+    admission: new StoreAdmission({}, deps),
+    onIncident: ({ nodeId, addresses }) => {
+      const about = store.get("EdgeNode", "", nodeId);
+      const message = `two devices seem to use one certificate, from ${addresses.join(" and ")}; both are refused for a while`;
+      if (about !== undefined)
+        core.events.record({ about, type: "Warning", reason: "DuplicateNode", message });
+    },
+  });
+  core.link.tie(broker.link);
+  disconnectRefusedNodes({ store, link: core.link });
+  const { port: mqttPort } = await broker.listen();
+  const mqttUrl = `mqtts://${config.mqttAdvertise ?? advertised(config.mqttListen, mqttPort)}`;
+  const api = await openApi(config, { ...deps, mqttUrl });
+  const renew = async (): Promise<void> => {
+    const [forApi, forBroker] = [
+      await serverTls(config, deps, "api"),
+      await serverTls(config, deps, "broker"),
+    ];
+    api.server.replaceCertificate({
+      tlsKey: forApi.privateKey,
+      tlsCertificate: forApi.certificate,
+    });
+    broker.setTls(forBroker);
+  };
+  return {
+    services: [
+      ...core.services,
+      new CertificateKeeper({ ...deps, renew }),
+      listenerService("broker", broker),
+      listenerService("api", api.server),
+    ],
+    apiUrl: api.url,
+    mqttUrl,
+    kubeconfigPath: api.kubeconfigPath,
+  };
+}
+
+async function brokerOptions(config: HubConfig, deps: ListenerDeps) {
+  return {
+    ...splitAddress(config.mqttListen, "mqttListen"),
+    tls: await serverTls(config, deps, "broker"),
+    shard: DEFAULT_SHARD,
+    term: deps.store.term,
+  };
+}
+
+async function serverTls(
+  config: HubConfig,
+  deps: ListenerDeps,
+  name: "api" | "broker",
+): Promise<BrokerTls> {
+  const [listen, told] =
+    name === "api"
+      ? [config.apiListen, config.apiAdvertise]
+      : [config.mqttListen, config.mqttAdvertise];
+  const hosts = [listen, ...(told === undefined ? [] : [told])].map(
+    (address) => splitAddress(address, `${name}Listen`).host,
+  );
+  const { certificate, privateKey } = await deps.ca.serverCredentials({
+    name,
+    hosts: hosts.filter((host) => !isWildcard(host)),
+  });
+  return { certificate, privateKey, caCertificate: deps.ca.caCertificate };
+}
+
+async function openApi(
+  config: HubConfig,
+  deps: ListenerDeps & { readonly mqttUrl: string },
+): Promise<{ readonly server: HttpServer; readonly url: string; readonly kubeconfigPath: string }> {
+  const { ca, core, store, mqttUrl } = deps;
+  // Known when the API listens: with port 0 not before. Nobody can ask for a join string earlier.
+  let apiAddress = config.apiAdvertise ?? config.apiListen;
+  const enrolment = new EnrolmentService(
+    {
+      mqttUrl,
+      shard: DEFAULT_SHARD,
+      get apiAddress() {
+        return apiAddress;
+      },
+    },
+    { ...deps, signer: core.signer, crypto: core.crypto, events: core.events },
+  );
+  const admin = openAdminAccess({ dataDir: config.dataDir, caCertificate: ca.caCertificate }, deps);
+  const tls = await serverTls(config, deps, "api");
+  const server = createHttpServer(
+    {
+      ...splitAddress(config.apiListen, "apiListen"),
+      tlsKey: tls.privateKey,
+      tlsCertificate: tls.certificate,
+      caCertificate: ca.caCertificate,
+      authenticate: tokenAuthenticator([admin.token]),
+      version: HUB_VERSION,
+    },
+    {
+      ...deps,
+      resources: new ResourceService({}, { ...deps, hooks: enrolment }),
+      enrolment,
+      logs: core.logs,
+      metricsText: () => deps.metrics.text(),
+      readiness: () => ({
+        ready: store.isWritable,
+        checks: [{ name: "store", ok: store.isWritable }],
+      }),
+    },
+  );
+  const { port } = await server.listen();
+  apiAddress = config.apiAdvertise ?? advertised(config.apiListen, port);
+  const url = `https://${apiAddress}`;
+  return { server, url, kubeconfigPath: admin.writeKubeconfig(url) };
+}
+
+/** Where a listener is reached when nothing else was said: a wildcard address is this machine. */
+function advertised(listen: string, port: number): string {
+  const { host } = splitAddress(listen, "listen");
+  const name = isWildcard(host) ? "127.0.0.1" : host;
+  return `${name.includes(":") ? `[${name}]` : name}:${port}`;
+}
+
+function isWildcard(host: string): boolean {
+  return host === "0.0.0.0" || host === "::" || host === "";
+}
