@@ -312,6 +312,28 @@ describe("editing", () => {
   });
 });
 
+test("what a deleted Application left running is adopted by the next one of its name, and not restarted", async () => {
+  const world = await threeNodes();
+  await world.apply("Application", "web", { components: [deployment("api", 2)] });
+  await world.converge();
+  const { desired, node } = world.assignment("web-api-0").spec;
+  await world.remove("Application", "web", "shop");
+  for (const a of world.assignments()) {
+    const { ownerReferences: _, ...metadata } = a.metadata;
+    await world.put({ ...a, metadata });
+  }
+  await world.apply("Application", "web", { components: [deployment("api", 2)] });
+  await world.converge();
+  expect(world.assignments()).toHaveLength(2);
+  const adopted = world.assignment("web-api-0");
+  expect(adopted.spec).toMatchObject({
+    desired,
+    node,
+    applicationUid: world.application().metadata.uid,
+  });
+  expect(adopted.metadata.ownerReferences?.[0]?.uid).toBe(world.application().metadata.uid);
+});
+
 describe("moving", () => {
   test("a placed instance stays whatever better node comes", async () => {
     const world = await threeNodes();
@@ -705,8 +727,10 @@ const edits: fc.Arbitrary<Edit> = fc.oneof(
 );
 
 test("a thousand random edits, crashes among them, always converge, and never over-commit a node", async () => {
+  let editCount = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(edits, { minLength: 20, maxLength: 40 }), async (list) => {
+      editCount += list.length;
       const world = new World();
       for (const [i, name] of NODES.entries()) await world.node(name, `site-${(i % 2) + 1}`);
       for (const edit of list) {
@@ -717,8 +741,9 @@ test("a thousand random edits, crashes among them, always converge, and never ov
       expectNoOvercommit(world);
       expectAsAsked(world);
     }),
-    { seed: 42, numRuns: 35 },
+    { seed: 42, numRuns: 40 },
   );
+  expect(editCount).toBeGreaterThan(1000);
 });
 
 function expectNoOvercommit(world: World): void {

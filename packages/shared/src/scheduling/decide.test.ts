@@ -372,7 +372,7 @@ describe("properties", () => {
         const scores = first.candidates.flatMap((c) => (c.score === undefined ? [] : [c.score]));
         for (const s of scores) expect(s >= 0 && s <= 1).toBe(true);
         expect(first.node === undefined).toBe(scores.length === 0);
-        if (first.score !== undefined) expect(first.score).toBe(Math.max(...scores));
+        expect(first.score ?? Number.NEGATIVE_INFINITY).toBe(Math.max(...scores));
       }),
       { seed: 42, numRuns: 300 },
     );

@@ -126,7 +126,10 @@ export class ApplicationController implements Service {
     const fleet = this.#fleetOf(application, view);
     return {
       application,
-      assignments: view.assignments.get(application.metadata.uid) ?? [],
+      assignments: [
+        ...(view.assignments.get(application.metadata.uid) ?? []),
+        ...(view.orphans.get(`${namespace}/${application.metadata.name}`) ?? []),
+      ],
       assignmentNamed: (name) => store.get("Assignment", namespace, name),
       configMapOf: (name) => store.get("ConfigMap", namespace, name),
       nodes: view.nodes,
@@ -168,7 +171,11 @@ export class ApplicationController implements Service {
       nodes: snapshotOf({ nodes, sites, assignments }),
       nodeObjects: new Map(nodes.map((n) => [n.metadata.name, n])),
       sites: new Map(sites.map((s) => [s.metadata.name, s])),
-      assignments: Map.groupBy(assignments, (a) => a.spec.applicationUid),
+      assignments: Map.groupBy(assignments.filter(isOwned), (a) => a.spec.applicationUid),
+      orphans: Map.groupBy(
+        assignments.filter((a) => !isOwned(a)),
+        (a) => `${a.metadata.namespace ?? ""}/${a.spec.application}`,
+      ),
     };
   }
 
@@ -215,7 +222,14 @@ interface View {
   readonly nodes: ReadonlyMap<string, NodeFacts>;
   readonly nodeObjects: ReadonlyMap<string, ObjectOf<"EdgeNode">>;
   readonly sites: ReadonlyMap<string, ObjectOf<"Site">>;
+  /** By the Application's uid. */
   readonly assignments: ReadonlyMap<string, readonly ObjectOf<"Assignment">[]>;
+  /** Left behind by an Application that was deleted without them; by `namespace/application`, which adopts them. */
+  readonly orphans: ReadonlyMap<string, readonly ObjectOf<"Assignment">[]>;
+}
+
+function isOwned(assignment: ObjectOf<"Assignment">): boolean {
+  return (assignment.metadata.ownerReferences ?? []).some((o) => o.kind === "Application");
 }
 
 interface ApplicationDeps {

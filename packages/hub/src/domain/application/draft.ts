@@ -174,12 +174,18 @@ export class Draft {
       ...target.component.labels,
       "apps.kurator.dev/index": String(target.index),
     };
+    const { name, namespace = "", uid } = application.metadata;
+    const { apiVersion, kind } = application;
+    // Written anew each time: an orphan of an Application of this name is adopted by it.
+    const ownerReferences = [
+      { apiVersion, kind, name, uid, controller: true, blockOwnerDeletion: true },
+    ];
     if (before !== undefined) {
       const grown = jsonEqual(before.spec, parts.spec) ? 0 : 1;
       const generation = before.metadata.generation + grown;
-      return { ...before, metadata: { ...before.metadata, generation, labels }, ...parts };
+      const metadata = { ...before.metadata, generation, labels, ownerReferences };
+      return { ...before, metadata, ...parts };
     }
-    const { name, namespace = "", uid } = application.metadata;
     return {
       apiVersion: "edge.kurator.dev/v1alpha1",
       kind: "Assignment",
@@ -190,16 +196,7 @@ export class Draft {
         generation: 1,
         creationTimestamp: nowIso,
         labels,
-        ownerReferences: [
-          {
-            apiVersion: application.apiVersion,
-            kind: application.kind,
-            name,
-            uid,
-            controller: true,
-            blockOwnerDeletion: true,
-          },
-        ],
+        ownerReferences,
       },
       ...parts,
     };
