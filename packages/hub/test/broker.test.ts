@@ -3,6 +3,7 @@ import { connect as tcpConnect } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { DownMessage } from "@flotilla/shared/protocol/down";
 import { UP_PACKET_BYTES_MAX } from "@flotilla/shared/protocol/limits";
+import fc from "fast-check";
 import type { MqttClient } from "mqtt";
 import { afterEach, expect, test } from "vitest";
 import type { BrokerLimits } from "../src/adapters/broker/limits.ts";
@@ -479,6 +480,44 @@ test.each<readonly [string, Buffer]>([
   socket.write(bytes);
   expect(await closedAfterMs(socket)).toBeLessThan(2_000);
   expect(h.changes).toEqual([]);
+});
+
+test("broken packets of any kind close at most their own session", async () => {
+  const h = await start({ acceptPerSecond: 10_000, acceptBurst: 10_000 });
+  const witness = await h.connected(await h.device("node-2"));
+  const device = await h.device("node-1");
+  const valid = [
+    connectPacket("node-1"),
+    publishPacket(BIRTH, "hello"),
+    subscribePacket(["fl/v1/0/node-1/down", HUB_STATE]),
+    packet(0xa2, Buffer.from([0, 1, 0, 1, 97])),
+    packet(0x40, Buffer.from([0, 1])),
+    packet(0xc0),
+    packet(0xe0),
+  ];
+  const flip = fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 }));
+  const mutated = fc
+    .tuple(
+      fc.constantFrom(...valid),
+      fc.array(flip, { maxLength: 4 }),
+      fc.uint8Array({ maxLength: 30 }),
+    )
+    .map(([bytes, flips, tail]) => {
+      const copy = Buffer.concat([bytes, tail]);
+      for (const [at, value] of flips) copy.writeUInt8(value, at % copy.length);
+      return copy;
+    });
+  const afterConnect = fc.sample(mutated, { seed: 42, numRuns: 80 });
+  for (const [i, bytes] of afterConnect.entries()) {
+    const socket = await h.raw(device);
+    if (i % 4 !== 0) socket.write(connectPacket("node-1"));
+    socket.end(bytes);
+    await closedAfterMs(socket);
+  }
+  await witness.publishAsync("fl/v1/0/node-2/up/birth", "x", { qos: 1 });
+  expect(h.broker.link.isConnected(id("node-2"))).toBe(true);
+  expect(h.received.filter((m) => m.nodeId !== "node-1")).toHaveLength(1);
+  await until(() => !h.broker.link.isConnected(id("node-1")));
 });
 
 test("packets that follow CONNECT without waiting are served once it is accepted, whatever the cut of the bytes", async () => {

@@ -1,4 +1,7 @@
 import { X509Certificate } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { must } from "@flotilla/shared/kernel/assert";
 import { isoTime } from "@flotilla/shared/kernel/iso-time";
 import { systemClock } from "@flotilla/shared/platform/clock";
@@ -7,6 +10,7 @@ import { systemRandom } from "@flotilla/shared/platform/random";
 import { silentLog } from "@flotilla/shared/testing/silent-log";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { enrolmentCrypto } from "../src/adapters/pki/enrolment-crypto.ts";
+import { SqliteResourceStore } from "../src/adapters/store/sqlite-resource-store.ts";
 import { disconnectRefusedNodes, StoreAdmission } from "../src/app/enrolment/admission.ts";
 import { EnrolmentService } from "../src/app/enrolment/enrolment-service.ts";
 import { ENROLMENT_METRICS } from "../src/app/enrolment/metrics.ts";
@@ -19,15 +23,16 @@ import {
   until,
 } from "./support/broker-harness.ts";
 import { makeDeviceKey, renewalProof } from "./support/device-keys.ts";
-import { MemoryStore } from "./support/memory-store.ts";
 
 let hub: BrokerHarness;
-let store: MemoryStore;
+let store: SqliteResourceStore;
+let dataDir = "";
 let service: EnrolmentService;
 
 beforeEach(async () => {
   hub = await BrokerHarness.start();
-  store = new MemoryStore();
+  dataDir = mkdtempSync(join(tmpdir(), "enrolment-broker-"));
+  store = new SqliteResourceStore({ dataDir }, { clock: systemClock(), log: silentLog() });
   service = new EnrolmentService(
     { mqttUrl: `mqtts://127.0.0.1:${hub.port}`, apiAddress: "127.0.0.1:1", shard: "0" },
     {
@@ -45,7 +50,11 @@ beforeEach(async () => {
   hub.admits = (nodeId, serial) => admission.admits(nodeId, serial);
   disconnectRefusedNodes({ store, link: hub.broker.link });
 });
-afterEach(() => hub.stop());
+afterEach(async () => {
+  await hub.stop();
+  store.close();
+  rmSync(dataDir, { recursive: true, force: true });
+});
 
 async function joined(nodeName: string, tokenNodeName?: string): Promise<Device> {
   const { secret, secretHash } = service.mintSecret();
@@ -134,4 +143,35 @@ test("a device that takes a name over ends the session of the one before", async
   await closed;
   expect(await connectOutcome(hub.client(first))).toBe("code 5");
   await hub.connected(second);
+});
+
+test("of two joins with one token at the same instant exactly one wins, and what it won survives a restart", async () => {
+  const { secret, secretHash } = service.mintSecret();
+  const key = { kind: "JoinToken", namespace: "", name: "t1" } as const;
+  const metadata = { name: "t1", uid: "t1", generation: 1 };
+  await store.commit({
+    changes: [
+      {
+        key,
+        expect: "absent",
+        object: {
+          apiVersion: "edge.kurator.dev/v1alpha1",
+          kind: "JoinToken",
+          metadata: { ...metadata, creationTimestamp: isoTime(Date.now()) },
+          spec: { site: "site-1" },
+          status: { secretHash },
+        },
+      },
+    ],
+  });
+  const { csr } = await makeDeviceKey();
+  const joins = ["node-1", "node-2"].map((nodeName) =>
+    service.join({ token: `t1.${secret}`, nodeName, csr }, "a"),
+  );
+  const outcomes = await Promise.allSettled(joins);
+  expect(outcomes.map((o) => o.status).toSorted()).toEqual(["fulfilled", "rejected"]);
+  store.close();
+  store = new SqliteResourceStore({ dataDir }, { clock: systemClock(), log: silentLog() });
+  const nodes = store.list("EdgeNode").map((n) => n.metadata.name);
+  expect(nodes).toEqual([store.get("JoinToken", "", "t1")?.status?.usedBy]);
 });

@@ -135,9 +135,11 @@ export class TlsListener {
 
   #accepted(socket: Socket): void {
     const { limits } = this.#options;
-    const address = socket.remoteAddress ?? "";
+    const address = socket.remoteAddress;
     socket.on("error", () => {});
-    if (!this.#accepts.tryTake(this.#deps.nowMs())) this.#cut(socket, "rate");
+    // Gone before it was looked at.
+    if (address === undefined) socket.destroy();
+    else if (!this.#accepts.tryTake(this.#deps.nowMs())) this.#cut(socket, "rate");
     else if ((this.#halfOpen.get(address) ?? 0) >= limits.halfOpenPerAddressMax)
       this.#cut(socket, "half-open");
     else {
@@ -152,9 +154,12 @@ export class TlsListener {
       () => this.#cut(socket, "timeout"),
       this.#options.limits.connectTimeoutMs,
     );
+    let isOpening = true;
     const opened = (): void => {
       clearTimeout(timer);
-      if (!this.#opening.delete(key)) return;
+      if (!isOpening) return;
+      isOpening = false;
+      if (this.#opening.get(key) === opened) this.#opening.delete(key);
       const left = (this.#halfOpen.get(address) ?? 1) - 1;
       if (left > 0) this.#halfOpen.set(address, left);
       else this.#halfOpen.delete(address);
