@@ -1,0 +1,204 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type CliRun, cli } from "./support/cli.ts";
+import { type RunningHub, startHub } from "./support/running-hub.ts";
+
+let hub: RunningHub;
+let folder: string;
+beforeAll(async () => {
+  hub = await startHub();
+  folder = mkdtempSync(join(tmpdir(), "flotilla-cli-"));
+});
+afterAll(async () => {
+  await hub.stop();
+  hub.remove();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const run = (...argv: string[]): Promise<CliRun> => cli(hub.kubeconfig, argv);
+
+const SITE =
+  "apiVersion: edge.kurator.dev/v1alpha1\nkind: Site\nmetadata: {name: 'SITE'}\nspec: {provider: onprem, region: north}\n";
+
+test("version tells the program's and the hub's", async () => {
+  const { status, out } = await run("version");
+  expect(status).toBe(0);
+  expect(out).toMatch(
+    /^flotilla \d+\.\d+\.\d+ \(protocol 1\)\nhub v\S+ at https:\/\/127\.0\.0\.1:\d+\n$/,
+  );
+});
+
+test("apply creates, says unchanged for the same again, and configures after an edit", async () => {
+  const file = join(folder, "site.yaml");
+  writeFileSync(file, SITE.replace("SITE", "plant-1"));
+  expect((await run("apply", "-f", file)).out).toBe("site/plant-1 created\n");
+  expect((await run("apply", "-f", file)).out).toBe("site/plant-1 unchanged\n");
+  writeFileSync(
+    file,
+    SITE.replace("SITE", "plant-1").replace("region: north", "attributes: {a: b}"),
+  );
+  expect((await run("apply", "-f", file)).out).toBe("site/plant-1 configured\n");
+  const { spec }: { spec: unknown } = JSON.parse(
+    (await run("get", "site", "plant-1", "-o", "json")).out,
+  );
+  expect(spec).toEqual({ provider: "onprem", attributes: { a: "b" } });
+});
+
+test("every manifest of the article is applied as it stands", async () => {
+  const articles = join(import.meta.dirname, "../../packages/hub/test/data/article");
+  const { status, out, err } = await run("apply", "-f", articles);
+  expect(err).toBe("");
+  expect(status).toBe(0);
+  expect(out.trim().split("\n")).toHaveLength(10);
+});
+
+test("an unknown field and a wrong type are refused with their path, and the rest of the files is still applied", async () => {
+  const bad = SITE.replace("SITE", "bad").replace("region: north", "regoin: north");
+  const wrong = SITE.replace("SITE", "wrong").replace("region: north", "latencyMs: fast");
+  const { status, out, err } = await cli(hub.kubeconfig, ["apply", "-f", "-"], {
+    stdin: [bad, wrong, SITE.replace("SITE", "good")].join("---\n"),
+  });
+  expect(status).toBe(7);
+  expect(out).toBe("site/good created\n");
+  expect(err).toContain('unknown field "spec.regoin"');
+  expect(err).toContain("spec.latencyMs");
+});
+
+test("what is not there ends with 3, a wrong command line with 2 and the near word, a hub that is away with 1", async () => {
+  expect((await run("get", "site", "nowhere")).status).toBe(3);
+  const misspelt = await run("get", "sitess");
+  expect([misspelt.status, misspelt.err]).toEqual([
+    2,
+    expect.stringContaining('did you mean "sites"?'),
+  ]);
+  expect((await run("frobnicate")).status).toBe(2);
+  const away = join(folder, "away");
+  writeFileSync(
+    away,
+    readFileSync(hub.kubeconfig, "utf8").replace(/https:\/\/[^\n]+/, "https://127.0.0.1:9"),
+  );
+  const unreachable = await cli(away, ["get", "sites"]);
+  expect([unreachable.status, unreachable.err]).toEqual([
+    1,
+    expect.stringContaining("cannot be reached"),
+  ]);
+});
+
+test("a wrong token ends with 4 and says where the right one is", async () => {
+  const other = join(folder, "other");
+  writeFileSync(
+    other,
+    readFileSync(hub.kubeconfig, "utf8").replace(/token: \S+/, "token: not-the-token"),
+  );
+  const { status, err } = await cli(other, ["get", "sites"]);
+  expect(status).toBe(4);
+  expect(err).toContain("try: the context's kubeconfig holds no valid token");
+  expect(err).not.toContain("not-the-token");
+});
+
+test("without any hub the mend is the command that names one", async () => {
+  const { status, err } = await cli(undefined, ["get", "sites"]);
+  expect(status).toBe(2);
+  expect(err).toContain("flotilla config set-context NAME --kubeconfig FILE");
+});
+
+test("contexts are kept, listed and used, and the fleet of a context is the default of fleet describe", async () => {
+  const env = { FLOTILLA_CONFIG: join(folder, "contexts.json") };
+  const own = (...argv: string[]): Promise<CliRun> => cli(undefined, argv, { env });
+  expect(
+    (
+      await own(
+        "config",
+        "set-context",
+        "production",
+        "--kubeconfig",
+        hub.kubeconfig,
+        "--fleet=ai",
+        "-n",
+        "kurator-system",
+      )
+    ).status,
+  ).toBe(0);
+  expect((await own("config", "get-contexts")).out).toMatch(
+    /\*\s+production\s+ai\s+kurator-system/,
+  );
+  expect((await own("config", "use-context", "other")).status).toBe(3);
+  expect((await own("fleet", "create", "ai", "--sites", "plant-1")).out).toContain(
+    "fleet/ai created",
+  );
+  const described = await own("fleet", "describe");
+  expect(described.out).toMatch(/Name:\s+ai\n/);
+});
+
+test("a registered cluster's kubeconfig is a Secret and is shown nowhere else", async () => {
+  const env = { FLOTILLA_CONFIG: join(folder, "contexts.json") };
+  const kubeconfig = join(folder, "cluster-kubeconfig");
+  writeFileSync(kubeconfig, "canary-kubeconfig-7f3a");
+  const registered = await cli(
+    undefined,
+    [
+      "cluster",
+      "register",
+      "huawei-cluster",
+      `--kubeconfig=${kubeconfig}`,
+      "--provider=huawei",
+      "--region=cn-north-1",
+    ],
+    { env },
+  );
+  expect([registered.status, registered.out]).toEqual([
+    0,
+    expect.stringContaining("cluster/huawei-cluster registered in namespace kurator-system"),
+  ]);
+  expect((await cli(undefined, ["cluster", "list"], { env })).out).toMatch(
+    /huawei-cluster\s+huawei\s+cn-north-1/,
+  );
+  expect(JSON.stringify(hub.log.lines)).not.toContain("canary-kubeconfig-7f3a");
+});
+
+test("a join token is printed once and can be read by nobody later", async () => {
+  const { status, out, err } = await run("node", "join-token", "--site", "plant-1");
+  expect(status).toBe(0);
+  expect(out).toMatch(/^flotilla:\/\/127\.0\.0\.1:\d+\/\S+\.\S+#sha256:[0-9a-f]{64}\n$/);
+  expect(err).toContain("good for one node of site plant-1");
+  const secret = out.split(".").at(-1)?.split("#")[0] ?? "";
+  expect(secret.length).toBeGreaterThan(20);
+  expect((await run("get", "jointokens", "-o", "yaml")).out).not.toContain(secret);
+  expect(JSON.stringify(hub.log.lines)).not.toContain(secret);
+});
+
+test("forms of output: name, yaml, no headers", async () => {
+  expect((await run("get", "sites", "-o", "name")).out).toContain(
+    "site.edge.kurator.dev/plant-1\n",
+  );
+  expect((await run("get", "site", "plant-1", "-o", "yaml")).out).toMatch(
+    /^apiVersion: edge\.kurator\.dev\/v1alpha1\nkind: Site\n/m,
+  );
+  expect((await run("get", "sites", "--no-headers")).out).not.toContain("NAME");
+  expect((await run("get", "sites", "-o", "xml")).status).toBe(2);
+});
+
+test("delete removes, and a second time says that it is gone", async () => {
+  expect((await run("delete", "site", "good")).out).toBe("site/good deleted\n");
+  expect((await run("delete", "site/good")).status).toBe(3);
+  expect((await run("delete", "site", "good", "--ignore-not-found")).status).toBe(0);
+});
+
+test("completion prints a script that knows the commands", async () => {
+  for (const shell of ["bash", "zsh", "fish"]) {
+    const { status, out } = await run("completion", shell);
+    expect(status).toBe(0);
+    expect(out).toContain("application");
+  }
+  expect((await run("completion", "tcsh")).status).toBe(2);
+});
+
+test("an empty list says so on standard error and prints nothing", async () => {
+  expect(await run("get", "applications", "-n", "empty-namespace")).toEqual({
+    status: 0,
+    out: "",
+    err: "no applications found in namespace empty-namespace\n",
+  });
+});
