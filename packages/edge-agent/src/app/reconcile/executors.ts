@@ -13,8 +13,8 @@ import {
   startingRecord,
   stoppingRecord,
 } from "../../domain/reconcile/transitions.ts";
+import type { AgentStore } from "../state/ports.ts";
 import type { ProcessRuntime, StartOutcome } from "./ports.ts";
-import type { RecordBook } from "./record-book.ts";
 
 /** Bytes of randomness in a run id. */
 const RUN_ID_BYTES = 8;
@@ -31,7 +31,7 @@ export interface AgentIdentity {
 }
 
 export interface ExecutorDeps {
-  readonly records: RecordBook;
+  readonly store: Pick<AgentStore, "putInstance" | "deleteInstance">;
   readonly runtime: ProcessRuntime;
   readonly clock: Clock;
   readonly random: Random;
@@ -49,11 +49,11 @@ export function makeExecutor(
   identity: AgentIdentity,
   deps: ExecutorDeps,
 ): (step: Step, now: Now) => void {
-  const { records, runtime, sent } = deps;
+  const { runtime, sent, store } = deps;
   const executors = {
     start: (step, now) => start(step, now, { identity, deps }),
     adopt: (step) => {
-      records.put(step.next);
+      store.putInstance(step.next);
       deps.notify({
         type: "Normal",
         reason: "Adopted",
@@ -62,7 +62,7 @@ export function makeExecutor(
       });
     },
     "signal-term": (step, now) => {
-      records.put(step.next);
+      store.putInstance(step.next);
       runtime.signal(step.targets, "SIGTERM");
       markTerm(sent, step.next.runId, now);
       const { reason = "Stopping", message = "" } = step.next;
@@ -78,13 +78,13 @@ export function makeExecutor(
       markKill(sent, step.runId, now);
     },
     "record-exit": (step) => {
-      records.put(step.next);
+      store.putInstance(step.next);
       const { outcome, reason = "Exited", message = "" } = step.next;
       const type = outcome === "succeeded" ? "Normal" : "Warning";
       deps.notify({ type, reason, message, instance: step.id });
     },
     forget: (step) => {
-      records.delete(step.id);
+      store.deleteInstance(step.id);
       runtime.forget(step.id);
     },
     "signal-orphan": (step, now) => {
@@ -107,7 +107,7 @@ function start(
 ): void {
   const runId = randomHex(deps.random, RUN_ID_BYTES, "reconcile.run-id");
   const starting = startingRecord(step.desired, step.before, runId, now);
-  deps.records.put(starting);
+  deps.store.putInstance(starting);
   const processes: ContainerProcess[] = [];
   for (const outcome of startContainers(step.desired, runId, { identity, deps })) {
     if (!outcome.ok) {
@@ -118,7 +118,7 @@ function start(
   }
   // Read again: the kernel's start times lie after the pass began.
   const after: Now = { ...now, bootMs: deps.clock.bootMs(), wallMs: deps.clock.wallMs() };
-  deps.records.put(runningRecord(starting, { runId, processes }, after));
+  deps.store.putInstance(runningRecord(starting, { runId, processes }, after));
   if (starting.restartCount > 0) deps.metrics.count("flotilla_agent_restarts_total");
   deps.notify({
     type: "Normal",
@@ -185,12 +185,12 @@ function startFailed(
   deps.notify({ type: "Warning", reason, message, instance: starting.id });
   if (failed.processes.length === 0) {
     const end = { succeeded: false, finishedWallMs: now.wallMs, reason, message };
-    deps.records.put(endedRecord(starting, starting.desired, end, now));
+    deps.store.putInstance(endedRecord(starting, starting.desired, end, now));
     return;
   }
   const graceMs = starting.desired.terminationGracePeriodSeconds * 1000;
   const { processes } = failed;
-  deps.records.put(stoppingRecord(starting, { reason, message, graceMs, processes }, now));
+  deps.store.putInstance(stoppingRecord(starting, { reason, message, graceMs, processes }, now));
   deps.runtime.signal(processes, "SIGTERM");
   markTerm(deps.sent, starting.runId, now);
 }

@@ -16,7 +16,6 @@ import { type AgentIdentity, makeExecutor } from "./executors.ts";
 import { HealthMonitor } from "./health-monitor.ts";
 import { observe } from "./observe.ts";
 import type { ProbeRunner, ProcessRuntime } from "./ports.ts";
-import { RecordBook } from "./record-book.ts";
 
 /** Longest time between two looks at the processes. */
 export const PASS_INTERVAL_MS = 1_000;
@@ -68,7 +67,6 @@ export class Reconciler implements Service {
   readonly name = "reconciler";
   readonly #options: ReconcilerOptions;
   readonly #deps: ReconcilerDeps;
-  readonly #records: RecordBook;
   readonly #monitor: HealthMonitor;
   readonly #sent = new Map<string, SentSignals>();
   readonly #execute: (step: Step, now: Now) => void;
@@ -78,18 +76,18 @@ export class Reconciler implements Service {
   #sentReport: ReportedState | undefined;
   #lastFailure = "";
   #orphansSeen = false;
+  #nextBoundBootMs = 0;
   #woken = false;
   #alarm: AbortController | undefined;
 
   constructor(options: ReconcilerOptions, deps: ReconcilerDeps) {
     this.#options = options;
     this.#deps = deps;
-    this.#records = new RecordBook(deps.store);
-    const { clock, metrics, probeRunner, random, runtime } = deps;
+    const { clock, metrics, probeRunner, random, runtime, store } = deps;
     const onResult = (): void => this.wake();
     this.#monitor = new HealthMonitor(options, { probeRunner, clock, metrics, onResult });
     this.#execute = makeExecutor(options, {
-      records: this.#records,
+      store,
       runtime,
       clock,
       random,
@@ -117,7 +115,7 @@ export class Reconciler implements Service {
     return reportedState({
       desired: this.#deps.store.desired()?.state,
       convergedRevision: this.#deps.store.convergedRevision(),
-      records: this.#records.all(),
+      records: this.#deps.store.instances(),
       health: this.#monitor.health(),
     });
   }
@@ -138,11 +136,10 @@ export class Reconciler implements Service {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    this.#records.reload();
     this.#lastSweepBootMs = undefined;
     try {
       while (!signal.aborted) {
-        const pass = this.#pass();
+        const pass = this.pass();
         await this.#rest(pass, signal);
       }
     } finally {
@@ -150,9 +147,12 @@ export class Reconciler implements Service {
     }
   }
 
-  /** One pass. Every step stands alone: what fails is tried again by the next pass and keeps nothing else. */
-  #pass(): { readonly acted: boolean; readonly steps: readonly Step[] } {
-    const { clock, metrics, runtime } = this.#deps;
+  /**
+   * One pass: look, plan, act, report. Every step stands alone: what fails is tried again by the next pass and keeps
+   * nothing else. `run` calls it; so do those that drive the reconciler by hand.
+   */
+  pass(): { readonly acted: boolean; readonly steps: readonly Step[] } {
+    const { clock, metrics } = this.#deps;
     const startedBootMs = clock.bootMs();
     this.#woken = false;
     const input = this.#look({ sweep: this.#sweepIsDue(startedBootMs) });
@@ -160,11 +160,11 @@ export class Reconciler implements Service {
     this.#orphansSeen = input.orphans.length > 0;
     const steps = plan(input);
     const results = steps.filter((s) => s.kind !== "wait").map((s) => this.#try(s, input.now));
-    this.#monitor.track(this.#records.all());
+    this.#monitor.track(this.#deps.store.instances());
     this.#monitor.tick();
     this.#pruneSent(input);
     this.#report(input.desired, steps);
-    runtime.boundLogs();
+    this.#boundLogs(startedBootMs);
     this.#lastPassBootMs = clock.bootMs();
     const seconds = (this.#lastPassBootMs - startedBootMs) / 1000;
     metrics.observe("flotilla_agent_reconcile_pass_seconds", seconds);
@@ -173,7 +173,7 @@ export class Reconciler implements Service {
 
   #look(options: { readonly sweep: boolean }): PlanInput {
     const { clock, runtime, store } = this.#deps;
-    const records = this.#records.all();
+    const records = this.#deps.store.instances();
     return {
       desired: store.desired()?.state,
       records,
@@ -183,6 +183,12 @@ export class Reconciler implements Service {
       now: { bootMs: clock.bootMs(), wallMs: clock.wallMs(), bootId: this.#options.bootId },
       agentStartedBootMs: this.#startedBootMs,
     };
+  }
+
+  #boundLogs(nowBootMs: number): void {
+    if (nowBootMs < this.#nextBoundBootMs) return;
+    this.#nextBoundBootMs = nowBootMs + PASS_INTERVAL_MS;
+    this.#deps.runtime.boundLogs();
   }
 
   #sweepIsDue(nowBootMs: number): boolean {
@@ -214,7 +220,7 @@ export class Reconciler implements Service {
   /** Signals are remembered as long as their run can still be seen. */
   #pruneSent(input: PlanInput): void {
     const runIds = new Set([
-      ...this.#records.all().map((r) => r.runId),
+      ...this.#deps.store.instances().map((r) => r.runId),
       ...input.orphans.map((o) => o.runId),
     ]);
     for (const runId of this.#sent.keys()) if (!runIds.has(runId)) this.#sent.delete(runId);
