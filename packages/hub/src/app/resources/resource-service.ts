@@ -5,10 +5,15 @@ import { applyMergePatch } from "@flotilla/shared/kernel/merge-patch";
 import type { Random } from "@flotilla/shared/kernel/random";
 import type { Log } from "@flotilla/shared/kernel/service";
 import type { KindName } from "@flotilla/shared/model/kinds";
-import { ApiError, methodNotAllowed, notFound } from "../../domain/resources/api-error.ts";
+import {
+  ApiError,
+  badRequest,
+  methodNotAllowed,
+  notFound,
+} from "../../domain/resources/api-error.ts";
 import { nameOf } from "../../domain/resources/api-object.ts";
 import { checkBodyShape, type JsonObject } from "../../domain/resources/body-shape.ts";
-import { isView, sourceOf, subjectOf } from "../../domain/resources/kind-lookup.ts";
+import { infoOf, isView, sourceOf, subjectOf } from "../../domain/resources/kind-lookup.ts";
 import { nodeView, nodeWrite } from "../../domain/resources/views/node-view.ts";
 import { project } from "../../domain/resources/views/project.ts";
 import type { JoinTokenHooks, WriteRequest } from "./draft.ts";
@@ -69,7 +74,7 @@ export class ResourceService implements ResourceApi {
   }
 
   get(kind: ServedKind, namespace: string, name: string): ApiObject {
-    return readOne(this.#store, kind, namespace, name);
+    return readOne(this.#store, kind, scopeOf(kind, namespace), name);
   }
 
   list(kind: ServedKind, options: ListOptions): ObjectList {
@@ -95,7 +100,10 @@ export class ResourceService implements ResourceApi {
     options: WriteOptions,
   ): Promise<WriteOutcome> {
     const stored = writable(kind, "create");
-    return this.#write({ kind: stored, namespace, operation: "create", body, options });
+    if (infoOf(stored).namespaced && namespace === "")
+      throw badRequest("an empty namespace may not be set during creation");
+    const within = scopeOf(stored, namespace);
+    return this.#write({ kind: stored, namespace: within, operation: "create", body, options });
   }
 
   async update(target: WriteTarget, body: unknown, options: WriteOptions): Promise<WriteOutcome> {
@@ -131,7 +139,8 @@ export class ResourceService implements ResourceApi {
         `a ${kind} shows an EdgeNode and cannot be deleted: delete edgenode ${name} instead`,
       );
     // A Pod goes with its Assignment; the controller of the Application makes it anew.
-    const outcome = await this.#remover.remove({ kind: sourceOf(kind), namespace, name }, options);
+    const key = { kind: sourceOf(kind), namespace: scopeOf(kind, namespace), name };
+    const outcome = await this.#remover.remove(key, options);
     this.#log.info({ user: options.user.name, verb: "delete", kind, namespace, name }, "deleted");
     if (!isView(kind)) return outcome;
     return { ...outcome, object: project(kind, outcome.object as unknown as AnyObject) };
@@ -226,9 +235,18 @@ function checkStatusIsOpen(target: WriteTarget): void {
     throw methodNotAllowed("the status of a JoinToken is written by the hub alone");
 }
 
+/** Objects outside namespaces are kept under "". */
+function scopeOf(kind: ServedKind, namespace: string): string {
+  return infoOf(kind).namespaced ? namespace : "";
+}
+
 function addressOf(target: WriteTarget): Pick<WriteRequest, "namespace" | "name" | "subresource"> {
-  const { namespace, name, subresource } = target;
-  return { namespace, name, ...(subresource === undefined ? {} : { subresource }) };
+  const { kind, namespace, name, subresource } = target;
+  return {
+    namespace: scopeOf(kind, namespace),
+    name,
+    ...(subresource === undefined ? {} : { subresource }),
+  };
 }
 
 function patched(view: JsonObject, patch: JsonObject): JsonObject {
