@@ -61,7 +61,6 @@ export async function startTestServer(
           user: { name: "admin", groups: ["flotilla:admins"] },
         },
       ]),
-      columnsOf: () => [],
       version: "0.0.0-test",
       ...options,
     },

@@ -53,7 +53,7 @@ export function discoveryRoutes(
           "content-type",
           `application/json;g=apidiscovery.k8s.io;v=${wanted};as=APIGroupDiscoveryList`,
         )
-        .send(JSON.stringify(aggregatedDiscovery(resources, path, wanted)));
+        .send(Buffer.from(JSON.stringify(aggregatedDiscovery(resources, path, wanted))));
     });
   openApiRoutes(app, resources);
   return (path, request, reply) => {
@@ -88,7 +88,7 @@ function discover(
 function openApiRoutes(app: FastifyInstance, resources: readonly ServedResource[]): void {
   const documents = new Map(
     openApiPaths(resources).map(({ path, groupVersion }) => {
-      const text = JSON.stringify(openApiDocument(resources, groupVersion));
+      const text = Buffer.from(JSON.stringify(openApiDocument(resources, groupVersion)));
       const digest = createHash("sha512").update(text).digest("hex").toUpperCase();
       return [path, { text, digest }] as const;
     }),

@@ -3,8 +3,9 @@ import { stringify } from "yaml";
 import type { ApiObject, ObjectList } from "../../app/resources/ports.ts";
 import type { ServedResource } from "../../domain/openapi/served-resources.ts";
 import { badRequest } from "../../domain/resources/api-error.ts";
+import { columnsOf } from "../../domain/resources/columns/columns.ts";
 import type { Form } from "./media-types.ts";
-import { type IncludeObject, partialMetadata, type TableColumn, tableOf } from "./table.ts";
+import { type IncludeObject, partialMetadata, tableOf } from "./table.ts";
 
 /** A body with its content type. */
 export interface Presented {
@@ -19,16 +20,11 @@ export interface Presentation {
   readonly pretty: boolean;
 }
 
-/** Columns of a resource's table. */
-export type ColumnsOf = (resource: ServedResource) => readonly TableColumn[];
-
 /** Puts objects into the form that a client asked for: as they are, as a Table, or their metadata alone; JSON or YAML. */
 export class Presenter {
-  readonly #columnsOf: ColumnsOf;
   readonly #clock: Clock;
 
-  constructor(options: { readonly columnsOf: ColumnsOf }, deps: { readonly clock: Clock }) {
-    this.#columnsOf = options.columnsOf;
+  constructor(_options: Readonly<Record<string, never>>, deps: { readonly clock: Clock }) {
     this.#clock = deps.clock;
   }
 
@@ -64,7 +60,7 @@ export class Presenter {
       case "metadata":
         return partialMetadata(object, form.version);
       case "table":
-        return tableOf([object], this.#columnsOf(resource), {
+        return tableOf([object], columnsOf(resource.kind), {
           version: form.version,
           includeObject,
           metadata: { resourceVersion: object.metadata["resourceVersion"] },
@@ -97,7 +93,7 @@ export class Presenter {
           items: list.items.map((object) => partialMetadata(object, form.version)),
         };
       case "table":
-        return tableOf(list.items, this.#columnsOf(resource), {
+        return tableOf(list.items, columnsOf(resource.kind), {
           version: form.version,
           includeObject,
           metadata,

@@ -12,6 +12,8 @@ import { decodeJson, decodeObject } from "./bodies.ts";
 import { readDeleteOptions } from "./delete-options.ts";
 import { parseMediaType } from "./media-types.ts";
 import type { Presenter } from "./presenter.ts";
+import { PROTOBUF_TYPE } from "./protobuf.ts";
+import { decodeProtobufObject } from "./protobuf-objects.ts";
 import { checkListVersion, isWatch, listOptions, watchOptions, writeOptions } from "./query.ts";
 import type { ResourcePath } from "./resource-path.ts";
 import type { WatchStreams } from "./watch-stream.ts";
@@ -113,8 +115,8 @@ export class ResourceHandlers {
     request.verb = "create";
     const options = optionsOf(request);
     const how = presentationOf(request);
-    const body = decodeObject(bodyOf(request) ?? EMPTY, request.headers["content-type"]);
     const { resource, namespace } = path;
+    const body = objectOf(request, resource.kind);
     const outcome = await this.#resources.create(resource.kind, namespace, body, options);
     warn(reply, outcome.warnings);
     return send(reply, 201, this.#presenter.object(resource, outcome.object, how));
@@ -128,7 +130,7 @@ export class ResourceHandlers {
 
   async #update(path: NamedPath, request: FastifyRequest, reply: FastifyReply) {
     const options = optionsOf(request);
-    const body = decodeObject(bodyOf(request) ?? EMPTY, request.headers["content-type"]);
+    const body = objectOf(request, path.resource.kind);
     const outcome = await this.#resources.update(targetOf(path), body, options);
     return this.#written(path, { request, reply, outcome });
   }
@@ -207,6 +209,15 @@ const ITEM_VERBS: Readonly<Record<string, "get" | "update" | "patch" | "delete">
 function targetOf({ resource, namespace, name, subresource }: NamedPath): WriteTarget {
   const target = { kind: resource.kind, namespace, name };
   return subresource === "status" ? { ...target, subresource } : target;
+}
+
+/** The object in a body of any type that is taken for this kind. */
+function objectOf(request: FastifyRequest, kind: string): unknown {
+  const body = bodyOf(request) ?? EMPTY;
+  const contentType = request.headers["content-type"];
+  return parseMediaType(contentType ?? "")?.type === PROTOBUF_TYPE
+    ? decodeProtobufObject(kind, body)
+    : decodeObject(body, contentType);
 }
 
 function optionsOf(request: FastifyRequest): WriteOptions {

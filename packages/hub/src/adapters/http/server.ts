@@ -14,7 +14,7 @@ import { discoveryRoutes, versionInfo } from "./fixed-routes.ts";
 import { healthRoutes, type Readiness } from "./health-routes.ts";
 import * as limits from "./limits.ts";
 import { answerLog } from "./logs-handler.ts";
-import { type ColumnsOf, Presenter } from "./presenter.ts";
+import { Presenter } from "./presenter.ts";
 import { RateLimiter } from "./rate-limit.ts";
 import { ResourceHandlers } from "./resource-handlers.ts";
 import { ResourcePaths } from "./resource-path.ts";
@@ -35,8 +35,6 @@ export interface HttpServerOptions {
   readonly caCertificate: string;
   /** User of a bearer token; see `tokenAuthenticator`. */
   readonly authenticate: (token: string) => User | undefined;
-  /** Columns of `kubectl get`. */
-  readonly columnsOf: ColumnsOf;
   /** Version of the hub, shown by `/version`. */
   readonly version: string;
   /** Overrides of time limits, for tests. */
@@ -72,7 +70,7 @@ export function createHttpServer(options: HttpServerOptions, deps: HttpServerDep
   const app = createApp(options, listeners);
   const inFlight = new InFlight();
   const state = { draining: false };
-  const presenter = new Presenter({ columnsOf: options.columnsOf }, deps);
+  const presenter = new Presenter({}, deps);
   const watches = new WatchStreams({}, { ...deps, presenter });
 
   errorReplies(app, deps);

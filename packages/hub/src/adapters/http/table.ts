@@ -1,15 +1,6 @@
 import type { ApiObject } from "../../app/resources/ports.ts";
+import type { Column } from "../../domain/resources/columns/columns.ts";
 import { humanDuration } from "./human-duration.ts";
-
-/** A column of `kubectl get`. `date` cells hold an ISO time and are shown as an age; priority 1 is for `-o wide`. */
-export interface TableColumn {
-  readonly name: string;
-  readonly type: "string" | "integer" | "number" | "boolean" | "date";
-  readonly format: string;
-  readonly description: string;
-  readonly priority: number;
-  cell(object: ApiObject): unknown;
-}
 
 /** What goes into a row's `object`. */
 export type IncludeObject = "None" | "Metadata" | "Object";
@@ -27,7 +18,7 @@ export interface TableOptions {
 /** A metav1.Table of these objects. */
 export function tableOf(
   objects: readonly ApiObject[],
-  columns: readonly TableColumn[],
+  columns: readonly Column[],
   options: TableOptions,
 ): Readonly<Record<string, unknown>> {
   return {
@@ -73,7 +64,7 @@ function rowObject(object: ApiObject, options: TableOptions): { object?: unknown
   }
 }
 
-function cellOf(object: ApiObject, column: TableColumn, nowMs: number): unknown {
+function cellOf(object: ApiObject, column: Column, nowMs: number): unknown {
   const value = column.cell(object) ?? null;
   if (column.type !== "date") return value;
   if (typeof value !== "string") return "<unknown>";

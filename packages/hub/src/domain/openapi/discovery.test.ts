@@ -28,13 +28,19 @@ test("a group's resources are listed as kube-apiserver lists them, subresources 
   });
 });
 
-test("views are read only, but for the patch that cordons a node; pods have logs", () => {
+test("views say what they pass on to the object behind them; pods have logs", () => {
   const core = JSON.stringify(apiResourceList(served, "", "v1", hash));
   expect(core).toContain('"name":"pods/log"');
   expect(JSON.parse(core)).toMatchObject({
     resources: expect.arrayContaining([
-      expect.objectContaining({ name: "nodes", verbs: ["get", "list", "patch", "watch"] }),
-      expect.objectContaining({ name: "pods", verbs: ["get", "list", "watch"] }),
+      expect.objectContaining({
+        name: "nodes",
+        verbs: ["get", "list", "patch", "update", "watch"],
+      }),
+      expect.objectContaining({
+        name: "pods",
+        verbs: ["delete", "deletecollection", "get", "list", "watch"],
+      }),
     ]),
   });
 });

@@ -52,12 +52,15 @@ const VIEW_SUBRESOURCES: Readonly<Record<ViewName, readonly ServedSubresource[]>
   Pod: [{ name: "log", verbs: ["get"] }],
   Lease: [],
 };
-/** A Node takes the one patch that `kubectl cordon` sends; everything else of a view is written through what it shows. */
+/** A Node passes on what `kubectl cordon` and `taint` write; a Pod goes with its Assignment. */
 const VIEW_EXTRA_VERBS: Readonly<Record<ViewName, readonly string[]>> = {
-  Node: ["patch"],
-  Pod: [],
+  Node: ["patch", "update"],
+  Pod: ["delete", "deletecollection"],
   Lease: [],
 };
+/** Kinds that only the hub writes: a client reads them, and deletes what it wants made anew. */
+const HUB_WRITTEN: readonly string[] = ["Assignment"];
+const HUB_WRITTEN_VERBS = ["delete", "deletecollection", "get", "list", "watch"] as const;
 /** Kinds of `kubectl get all`: what people run and where. */
 const IN_ALL: readonly string[] = ["Fleet", "Application", "Cluster", "Pod"];
 
@@ -74,10 +77,11 @@ export function servedResources(): readonly ServedResource[] {
 
 function storedRow(kind: KindName, info: KindInfo): ServedResource {
   const fields: TProperties = info.fields;
+  const readOnly = HUB_WRITTEN.includes(kind);
   return {
     ...common(kind, info),
-    verbs: STORED_VERBS,
-    subresources: "status" in fields ? [STATUS] : [],
+    verbs: readOnly ? HUB_WRITTEN_VERBS : STORED_VERBS,
+    subresources: "status" in fields && !readOnly ? [STATUS] : [],
     fields,
   };
 }
