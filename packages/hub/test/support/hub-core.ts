@@ -19,7 +19,7 @@ import type { AnyObject, ResourceStore } from "../../src/app/resources/ports.ts"
 import { inventory, reading } from "./node-builders.ts";
 
 /** Keeps what was sent; a node is connected when it is in the set. */
-export class RecordingLink implements NodeLink {
+class RecordingLink implements NodeLink {
   readonly connected = new Set<string>();
   readonly sent: { readonly nodeId: string; readonly message: DownMessage }[] = [];
 

@@ -54,11 +54,19 @@ export function observe(
     assignments.filter((a) => isAssigned(a, node)).map((a) => a.spec.desired.id),
   );
   return {
-    node: jsonEqual(node, after) ? node : after,
+    node: sameStatus(node, after) ? node : after,
     assignments: changed,
     unassignedCount: (reported?.instances ?? []).filter((i) => !assigned.has(i.id)).length,
     happenings: happeningsOf(node, after),
   };
+}
+
+/** Field by field, and by reference first: most heartbeats change nothing, and an inventory is long. */
+function sameStatus(before: ObjectOf<"EdgeNode">, after: ObjectOf<"EdgeNode">): boolean {
+  const old = new Map<string, unknown>(Object.entries(before.status ?? {}));
+  return Object.entries(after.status ?? {}).every(
+    ([field, value]) => old.get(field) === value || jsonEqual(old.get(field), value),
+  );
 }
 
 function nodeAfter(
