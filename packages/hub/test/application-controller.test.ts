@@ -1,8 +1,13 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { free } from "@flotilla/shared/scheduling/facts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { snapshotOf } from "../src/domain/scheduling/snapshot.ts";
 import { emptyDisk, MemoryStore } from "./support/memory-store.ts";
+import { temporaryDir, testStore } from "./support/store.ts";
 import { deployment, job, World } from "./support/world.ts";
 
 async function threeNodes(): Promise<World> {
@@ -86,6 +91,16 @@ describe("placing", () => {
     expect(world.placement()).toEqual({ "web-api-0": "big" });
     expect(world.assignment("web-api-0").status?.message).toBeUndefined();
     expect(world.condition("Scheduled")?.status).toBe("True");
+  });
+
+  test("waiting writes nothing, however long it takes", async () => {
+    const world = await threeNodes();
+    await world.apply("Application", "web", { components: [deployment("api", 2, { cpu: "99" })] });
+    await world.settle();
+    const revision = world.store.revision;
+    await world.clock.advance(60_000);
+    await world.settle();
+    expect(world.store.revision).toBe(revision);
   });
 
   test("two replicas with one host port never share a node", async () => {
@@ -187,6 +202,20 @@ describe("editing", () => {
         await world.report(a.metadata.name, "Running", false);
     await world.settle();
     expect(world.assignments().filter((a) => a.status?.reported?.ready === true)).toHaveLength(6);
+  });
+
+  test("instances that serve nobody are updated all at once", async () => {
+    const world = await threeNodes();
+    await world.apply("Application", "web", {
+      components: [deployment("api", 8, { version: "broken" })],
+    });
+    await world.settle();
+    for (const a of world.assignments()) await world.report(a.metadata.name, "Running", false);
+    await world.apply("Application", "web", {
+      components: [deployment("api", 8, { version: "v2" })],
+    });
+    await world.controller().pass();
+    expect(new Set(world.assignments().map((a) => a.metadata.generation))).toEqual(new Set([2]));
   });
 
   test("an instance on a node that is away is updated at once and holds nobody up", async () => {
@@ -364,6 +393,24 @@ describe("moving", () => {
       },
     ]);
     expect(world.application().status?.phase).toBe("Running");
+  });
+
+  test("a late word of the node that it was moved from counts for nothing", async () => {
+    const world = await threeNodes();
+    await world.apply("Application", "web", { components: [job("train", {})] });
+    await world.settle();
+    const from = world.assignment("web-train-0").spec.node ?? "";
+    await world.life(from, "lost");
+    await world.settle();
+    const moved = world.assignment("web-train-0");
+    const { id, specDigest } = moved.spec.desired;
+    const reported = { id, specDigest, phase: "Succeeded", ready: false, restartCount: 0 } as const;
+    await world.put({ ...moved, status: { ...moved.status, reported, reportedBy: from } });
+    await world.settle();
+    expect(world.application().status?.components?.[0]?.succeeded).toBe(0);
+    await world.report("web-train-0", "Succeeded");
+    await world.settle();
+    expect(world.application().status?.phase).toBe("Completed");
   });
 
   test("what fits nowhere else stays on its lost node, and is undisturbed when the node returns", async () => {
@@ -595,6 +642,22 @@ describe("failure", () => {
     expect(world.metrics.total("flotilla_hub_pass_conflicts_total")).toBe(1);
   });
 
+  test("a report that comes in between is read again, and the edit is carried out in the same pass", async () => {
+    const world = await threeNodes();
+    await world.apply("Application", "web", { components: [deployment("api", 1)] });
+    await world.settle();
+    await world.apply("Application", "web", {
+      components: [deployment("api", 1, { version: "v2" })],
+    });
+    let hits = 0;
+    world.store.beforeCommit = async () => {
+      if (hits++ === 0) await world.report("web-api-0", "Running");
+    };
+    await world.controller().pass();
+    expect(world.assignment("web-api-0").metadata.generation).toBe(2);
+    expect(world.metrics.total("flotilla_hub_pass_conflicts_total")).toBe(1);
+  });
+
   test("after a crash in any commit of a pass a new controller ends where an undisturbed one does", async () => {
     const scene = async (world: World): Promise<void> => {
       for (const name of ["a1", "a2", "b1"]) await world.node(name);
@@ -645,6 +708,80 @@ describe("failure", () => {
     stop.abort();
     await running;
   });
+});
+
+describe("the article's platform", () => {
+  interface Manifest {
+    readonly metadata: { readonly name: string; readonly namespace: string };
+    readonly spec: ObjectOf<"Fleet">["spec"] & ObjectOf<"Application">["spec"];
+  }
+  const manifest = (name: string): Manifest =>
+    parse(readFileSync(join(import.meta.dirname, "data/article", name), "utf8")) as Manifest;
+
+  /** The three clusters of the article as sites, with nodes of their kind. */
+  async function platform(runtimes: string[]): Promise<World> {
+    const world = new World();
+    const fleet = manifest("03-fleet-ai-platform.yaml");
+    await world.apply("Fleet", fleet.metadata.name, fleet.spec, fleet.metadata);
+    for (const { name, attributes = {} } of fleet.spec.clusters ?? [])
+      await world.apply("Site", name, { attributes });
+    for (const i of [1, 2])
+      await world.node(`gpu-${i}`, "gpu-cluster-huawei", { runtimes, capacity: { gpuCount: 4 } });
+    for (const i of [1, 2, 3])
+      await world.node(`inf-${i}`, "inference-cluster-aliyun", {
+        runtimes,
+        capacity: { memoryBytes: 16 * 2 ** 30 },
+      });
+    await world.node("data-1", "data-cluster-onprem", { runtimes });
+    const app = manifest("04-application-intelligent-ai-platform.yaml");
+    await world.apply("Application", app.metadata.name, app.spec, app.metadata);
+    return world;
+  }
+
+  test("training goes where the GPUs are, inference where latency is low, spread evenly", async () => {
+    const world = await platform(["process", "container"]);
+    await world.converge();
+    const byNode = (component: string): Record<string, number> =>
+      Object.fromEntries(
+        [...Map.groupBy(world.assignments(component), (a) => a.spec.node ?? "-")].map(
+          ([node, list]) => [node, list.length],
+        ),
+      );
+    expect(byNode("model-training")).toEqual({ "gpu-1": 2, "gpu-2": 2 });
+    expect(byNode("model-inference")).toEqual({ "inf-1": 2, "inf-2": 2, "inf-3": 2 });
+    const status = world.application("intelligent-ai-platform").status;
+    expect(status?.phase).toBe("Running");
+    for (const type of ["Autoscaling", "Queued"])
+      expect(status?.conditions?.find((c) => c.type === type)).toMatchObject({
+        status: "False",
+        reason: "ControllerNotAvailable",
+      });
+  });
+
+  test("on nodes without a container runtime everything waits, and says so", async () => {
+    const world = await platform(["process"]);
+    await world.converge();
+    expect(new Set(Object.values(world.placement()))).toEqual(new Set(["-"]));
+    expect(world.assignments("model-training")[0]?.status?.message).toContain(
+      "2 Runtime (a container without command needs a container runtime; the node has process)",
+    );
+  });
+});
+
+test("on the real store a hub that is opened again finds all as it was and writes nothing", async () => {
+  const dataDir = temporaryDir();
+  const first = new World(testStore({ dataDir }));
+  await first.node("n1");
+  await first.node("n2");
+  await first.apply("Application", "web", { components: [deployment("api", 4), job("train", {})] });
+  await first.converge();
+  expect(first.application().status?.phase).toBe("Running");
+  first.store.close();
+  const again = new World(testStore({ dataDir }), 2);
+  const revision = again.store.revision;
+  await again.settle();
+  expect(again.placement()).toEqual(first.placement());
+  expect(again.store.revision).toBe(revision);
 });
 
 type Edit = (world: World) => Promise<void>;

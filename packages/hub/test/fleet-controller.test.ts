@@ -199,7 +199,7 @@ describe("notices", () => {
       ["NetworkPartitionPolicy", "False", "ControllerNotAvailable", 1],
       ["Cluster", "Unknown", "ControllerNotAvailable", 1],
     ]);
-    expect(active.map(([kind]) => kind).toSorted()).toEqual(Object.keys(NOTICES).toSorted());
+    expect(new Set(active.map(([kind]) => kind))).toEqual(new Set(Object.keys(NOTICES)));
     const revision = world.store.revision;
     await notices.pass();
     expect(world.store.revision).toBe(revision);

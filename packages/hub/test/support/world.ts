@@ -7,7 +7,7 @@ import { RecordingMetrics } from "@flotilla/shared/testing/recording-metrics";
 import { SeededRandom } from "@flotilla/shared/testing/seeded-random";
 import { silentLog } from "@flotilla/shared/testing/silent-log";
 import { ApplicationController } from "../../src/app/application/application-controller.ts";
-import type { AnyObject } from "../../src/app/resources/ports.ts";
+import type { AnyObject, ResourceStore } from "../../src/app/resources/ports.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { edgeNode, inventory, reading } from "./node-builders.ts";
 
@@ -22,8 +22,8 @@ export interface Told {
 type Spec<K extends KindName> = ObjectOf<K> extends { readonly spec: infer S } ? S : never;
 
 /** A hub's store with controllers beside it, and agents that do as they are told. */
-export class World {
-  readonly store: MemoryStore;
+export class World<S extends ResourceStore = MemoryStore> {
+  readonly store: S;
   readonly clock = new ManualClock();
   readonly metrics = new RecordingMetrics();
   readonly told: Told[] = [];
@@ -31,7 +31,7 @@ export class World {
   readonly random: SeededRandom;
   #uidCount = 0;
 
-  constructor(store = new MemoryStore(), seed = 1) {
+  constructor(store: S = new MemoryStore() as ResourceStore as S, seed = 1) {
     this.store = store;
     this.random = new SeededRandom(seed);
   }

@@ -229,6 +229,11 @@ describe("scores", () => {
     expect(decide(request({ kind: "Job" }), nodes, WEIGHTS, siblings).node).toBe("a");
   });
 
+  test("within a site replicas spread over nodes", () => {
+    const siblings = { byNode: new Map([["a", 1]]), bySite: new Map([["s1", 1]]) };
+    expect(decide(request(), snapshot(node("a"), node("b")), WEIGHTS, siblings).node).toBe("b");
+  });
+
   test("a request without GPUs leaves the node with idle GPUs alone; one with GPUs fills a used one", () => {
     const gpus = (gpuCount: number): Capacity => ({ ...node("x").capacity, gpuCount });
     const idle = node("a", { capacity: gpus(4) });

@@ -212,14 +212,10 @@ function displace(
   { component, isItsTurn }: { component: ResolvedComponent; isItsTurn: boolean },
 ): void {
   const target = { component, index: assignment.spec.index };
+  if (urgency === "asked" && !isItsTurn) return;
   draft.release(assignment);
   const decision = draft.decide(component);
-  const fits = decision.node !== undefined;
-  if (urgency === "asked" && fits && !isItsTurn) {
-    draft.reserve(assignment);
-    return;
-  }
-  if (urgency !== "lost" || fits) {
+  if (urgency !== "lost" || decision.node !== undefined) {
     draft.settle(assignment, target, decision, reason);
     return;
   }
