@@ -1,11 +1,13 @@
 import { once } from "node:events";
 import { connect as tcpConnect } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { systemClock } from "@flotilla/shared/platform/clock";
 import type { DownMessage } from "@flotilla/shared/protocol/down";
 import { UP_PACKET_BYTES_MAX } from "@flotilla/shared/protocol/limits";
 import fc from "fast-check";
 import type { MqttClient } from "mqtt";
 import { afterEach, expect, test } from "vitest";
+import { createBroker } from "../src/adapters/broker/embedded-broker.ts";
 import type { BrokerLimits } from "../src/adapters/broker/limits.ts";
 import {
   BrokerHarness,
@@ -173,6 +175,31 @@ test("live sessions are asked about again, so that a missed revocation ends too"
   await closeOf(client);
   expect(h.broker.link.isConnected(id("node-1"))).toBe(false);
   expect(h.broker.link.isConnected(id("node-2"))).toBe(true);
+});
+
+test("a port that is taken is an error of the start, after which nothing is left open", async () => {
+  const h = await start();
+  const server = await h.ca.serverCredentials({ name: "broker", hosts: [] });
+  const second = createBroker(
+    {
+      host: "127.0.0.1",
+      port: h.port,
+      tls: { ...server, caCertificate: h.ca.caCertificate },
+      shard: "0",
+      term: 1,
+    },
+    {
+      uplink: { receive: async () => {}, sessionChanged: () => {} },
+      admission: { admits: () => true },
+      clock: systemClock(),
+      log: h.log,
+      metrics: h.metrics,
+    },
+  );
+  await second.close();
+  await expect(second.listen()).rejects.toMatchObject({ code: "EADDRINUSE" });
+  await second.close();
+  await h.connected(await h.device("node-1"));
 });
 
 // ---- topics

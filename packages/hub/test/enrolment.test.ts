@@ -304,6 +304,20 @@ test("an address that guesses at many names is locked, and others are not", asyn
   await join1("node-1", token);
 });
 
+test("an address that asks for renewals in vain is locked for renewals alone", async () => {
+  const token = await makeToken("t1");
+  const codes = new Set<string>();
+  for (let i = 0; i <= GUESSES_PER_ADDRESS_MAX; i++) {
+    const request = { certificate: "x", csr: "x", message: "x", signature: "x" };
+    await service.renew(request, ADDRESS).catch((error: { code: string }) => codes.add(error.code));
+  }
+  expect([...codes]).toEqual(["not-proven", "locked-out"]);
+  const joined = await join1("node-1", token);
+  await expect(renewWith(joined, "node-1")).rejects.toMatchObject({ code: "locked-out" });
+  await clock.advance(LOCKOUT_MS);
+  await renewWith(joined, "node-1");
+});
+
 test("a certificate is renewed by its key; the old one stays good until the new one is used", async () => {
   const first = await join1("node-1", await makeToken("t1"));
   const second = await renewWith(first, "node-1");

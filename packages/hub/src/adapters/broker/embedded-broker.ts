@@ -65,6 +65,7 @@ export interface BrokerDeps {
 
 /** The hub's broker, as wiring sees it. */
 export interface Broker {
+  /** Rejects with the system's error when the port cannot be had. */
   listen(): Promise<{ readonly port: number }>;
   /** Says farewell, waits for what is being stored, closes all. Resolves in bounded time, never rejects. */
   close(): Promise<void>;
@@ -121,27 +122,36 @@ class EmbeddedBroker implements Broker {
   async listen(): Promise<{ readonly port: number }> {
     await this.#aedes.listen();
     await this.#publishState(true);
-    const address = await this.#listener.listen();
+    const address = await this.#listener.listen().catch(async (error: unknown) => {
+      await this.#closeLibrary();
+      throw error;
+    });
     void this.#recheckAdmission();
     this.#deps.log.info({ port: address.port, term: this.#options.term }, "broker listens");
     return address;
   }
 
   async close(): Promise<void> {
-    if (this.#stopped.signal.aborted) return;
+    if (this.#stopped.signal.aborted || this.#aedes.closed) return;
     this.#stopped.abort();
     this.#listener.stopAccepting();
     await Promise.race([this.#publishState(false), wait(FAREWELL_MS)]);
     await Promise.race([Promise.allSettled(this.#receiving), wait(this.#limits.stopDrainMs)]);
     for (const session of this.#sessions.values()) this.#end(session, "stopping");
     await Promise.race([this.#listener.allClosed(), wait(LINGER_MS)]);
-    await new Promise<void>((resolve) => this.#aedes.close(resolve));
+    await this.#closeLibrary();
     this.#listener.closeAll();
     this.#deps.log.info({}, "broker stopped");
   }
 
   setTls(tls: BrokerTls): void {
     this.#listener.setTls(tls);
+  }
+
+  #closeLibrary(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#aedes.close(() => resolve());
+    });
   }
 
   #makeAedes(): Aedes {

@@ -1,5 +1,6 @@
 import { must } from "@flotilla/shared/kernel/assert";
 import type { Clock } from "@flotilla/shared/kernel/clock";
+import { messageOf } from "@flotilla/shared/kernel/errors";
 import { isDnsLabel } from "@flotilla/shared/kernel/ids";
 import { isoTime } from "@flotilla/shared/kernel/iso-time";
 import { formatJoinString, splitJoinToken } from "@flotilla/shared/kernel/join-string";
@@ -109,10 +110,11 @@ export class EnrolmentService implements EnrolmentApi {
    */
   async renew(request: RenewRequest, remoteAddress: string): Promise<EnrolmentAnswer> {
     return this.#counted("renew", { remoteAddress }, async () => {
-      this.#refuseLocked(`address:${remoteAddress}`, GUESSES_PER_ADDRESS_MAX);
+      // Counted apart from joins: a device that asks in vain must not keep others at its address from joining.
+      this.#refuseLocked(`renewal:${remoteAddress}`, GUESSES_PER_ADDRESS_MAX);
       const proof = await this.#deps.ca.verifyPossession(request);
       if (!proof.ok) {
-        this.#countWrong("address", remoteAddress, GUESSES_PER_ADDRESS_MAX);
+        this.#countWrong("renewal", remoteAddress, GUESSES_PER_ADDRESS_MAX);
         throw new EnrolmentError("not-proven", proof.reason);
       }
       const { nodeId, serial } = proof;
@@ -150,12 +152,12 @@ export class EnrolmentService implements EnrolmentApi {
 
   #refuseLocked(key: string, guessesMax: number): void {
     if (this.#guesses.isLocked(key, guessesMax, this.#deps.clock.bootMs()))
-      throw new EnrolmentError("locked-out", "too many wrong tokens", {
-        mend: "Wait a quarter of an hour, then try again with the right join string.",
+      throw new EnrolmentError("locked-out", "too many wrong tokens or proofs", {
+        mend: "Wait a quarter of an hour, then try again with the right join string or certificate.",
       });
   }
 
-  #countWrong(by: "token" | "address", value: string, guessesMax: number): void {
+  #countWrong(by: "token" | "address" | "renewal", value: string, guessesMax: number): void {
     const guesses = this.#guesses.countWrong(`${by}:${value}`, this.#deps.clock.bootMs());
     if (guesses !== guessesMax) return;
     this.#deps.metrics.count("flotilla_hub_enrolment_lockouts_total", { by });
@@ -266,7 +268,9 @@ export class EnrolmentService implements EnrolmentApi {
     } catch (error) {
       const outcome = error instanceof EnrolmentError ? error.code : "failed";
       metrics.count(name, { operation, outcome });
-      log.info({ ...fields, operation, outcome }, "enrolment refused");
+      const told = { ...fields, operation, outcome, error: messageOf(error) };
+      if (outcome === "failed") log.error(told, "enrolment failed");
+      else log.info(told, "enrolment refused");
       throw error;
     }
   }

@@ -11,7 +11,7 @@ export const ENROLMENT_METRICS: readonly MetricDefinition[] = [
   {
     name: "flotilla_hub_enrolment_lockouts_total",
     kind: "counter",
-    help: "Token names and addresses that were locked for wrong guesses.",
+    help: "Token names and addresses that were locked for wrong tokens or failed renewals.",
     labels: ["by"],
   },
 ];
