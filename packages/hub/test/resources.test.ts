@@ -571,6 +571,27 @@ test("cordon, uncordon, taint and label of a Node are written to the edge node",
   expect((await refusal(() => service.mergePatch(target, stale, STRICT))).code).toBe(409);
 });
 
+test("a node is cordoned even while it reports", async () => {
+  const { service, store } = testResources();
+  await plant(store, "EdgeNode", NODE);
+  const report = store.commit({
+    changes: [
+      {
+        key: { kind: "EdgeNode", namespace: "", name: "n1" },
+        expect: "any",
+        object: { ...NODE, status: { ...NODE.status, epoch: 2 } } as unknown as AnyObject,
+      },
+    ],
+  });
+  const target = { kind: "Node", namespace: "", name: "n1" } as const;
+  await service.mergePatch(target, { spec: { unschedulable: true } }, STRICT);
+  await report;
+  expect(store.get("EdgeNode", "", "n1")).toMatchObject({
+    spec: { unschedulable: true },
+    status: { epoch: 2 },
+  });
+});
+
 test("uncordon ends a drain", async () => {
   const { service, store } = testResources();
   await plant(store, "EdgeNode", { ...NODE, spec: { site: "factory", drain: true } });

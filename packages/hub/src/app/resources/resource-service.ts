@@ -11,7 +11,7 @@ import {
   methodNotAllowed,
   notFound,
 } from "../../domain/resources/api-error.ts";
-import { nameOf } from "../../domain/resources/api-object.ts";
+import { memberAt, nameOf } from "../../domain/resources/api-object.ts";
 import { checkBodyShape, type JsonObject } from "../../domain/resources/body-shape.ts";
 import { infoOf, isView, sourceOf, subjectOf } from "../../domain/resources/kind-lookup.ts";
 import { nodeView, nodeWrite } from "../../domain/resources/views/node-view.ts";
@@ -36,7 +36,7 @@ import type {
 import { readOne, readPage } from "./reader.ts";
 import { Remover } from "./remover.ts";
 import { WATCH_LAG_LINES_MAX, watchLog } from "./watch.ts";
-import { Writer } from "./writer.ts";
+import { PATCH_ATTEMPTS_MAX, Writer } from "./writer.ts";
 
 export interface ResourceServiceOptions {
   /** Lines that a watcher may be behind; default WATCH_LAG_LINES_MAX. */
@@ -191,7 +191,10 @@ export class ResourceService implements ResourceApi {
     return outcome;
   }
 
-  /** What kubectl cordon, uncordon, taint, label and annotate write to a Node becomes a write to its EdgeNode. */
+  /**
+   * What kubectl cordon, uncordon, taint, label and annotate write to a Node becomes a write to its EdgeNode. A node reports
+   * every few seconds, so a write that names no version is made anew when a report came first.
+   */
   async #writeNode(
     target: WriteTarget,
     options: WriteOptions,
@@ -199,20 +202,30 @@ export class ResourceService implements ResourceApi {
   ): Promise<WriteOutcome> {
     if (target.subresource === "status")
       throw methodNotAllowed("the status of a Node is told by its device");
-    const node = this.#store.get("EdgeNode", "", target.name);
-    if (node === undefined) throw notFound(subjectOf("Node", target.name));
-    const { resourceVersion: _seen, ...metadata } = node.metadata;
+    for (let attempt = 1; ; attempt++) {
+      const { asked, body } = this.#askOfNode(target.name, ask);
+      const address = { kind: "EdgeNode", namespace: "", name: target.name } as const;
+      try {
+        const outcome = await this.#write({ ...address, operation: "update", body, options });
+        return { ...outcome, object: project("Node", outcome.object as unknown as AnyObject) };
+      } catch (error) {
+        const isStale = error instanceof ApiError && error.reason === "Conflict";
+        const namesVersion = memberAt(asked, "metadata", "resourceVersion") !== undefined;
+        if (!isStale || namesVersion || attempt >= PATCH_ATTEMPTS_MAX) throw error;
+      }
+    }
+  }
+
+  /** What is asked of the Node as it is now, and the EdgeNode that this makes. */
+  #askOfNode(
+    name: string,
+    ask: (view: JsonObject) => JsonObject,
+  ): { readonly asked: JsonObject; readonly body: JsonObject } {
+    const node = this.#store.get("EdgeNode", "", name);
+    if (node === undefined) throw notFound(subjectOf("Node", name));
     const view = nodeView(node);
     const asked = ask({ ...view, metadata: { ...view.metadata, resourceVersion: undefined } });
-    const outcome = await this.#write({
-      kind: "EdgeNode",
-      namespace: "",
-      name: target.name,
-      operation: "update",
-      body: withVersion(nodeWrite({ ...node, metadata }, asked), node),
-      options,
-    });
-    return { ...outcome, object: project("Node", outcome.object as unknown as AnyObject) };
+    return { asked, body: withVersion(nodeWrite(node, asked), node) };
   }
 }
 
