@@ -11,7 +11,9 @@ test("docs/api.md names every limit and no other", () => {
   const known = Object.keys(limits);
   expect(known.filter((name) => !named.includes(name))).toEqual([]);
   const limitLike = named.filter((name) => /_(?:MAX|MS|DEFAULT|BURST|SECOND)$/.test(name ?? ""));
-  expect(limitLike.filter((name) => name !== "JSON_DEPTH_MAX" && !known.includes(name ?? ""))).toEqual([]);
+  expect(
+    limitLike.filter((name) => name !== "JSON_DEPTH_MAX" && !known.includes(name ?? "")),
+  ).toEqual([]);
 });
 
 test("docs/api.md names every group that is served", () => {

@@ -294,6 +294,16 @@ test("metadata alone is answered when asked for, and a form we do not have is 40
   expect(json(none)).toMatchObject({ code: 406, reason: "NotAcceptable" });
 });
 
+test("a long list is answered in JSON and refused in YAML, which would hold up everybody else", async () => {
+  const hub = await startTestServer({ resources });
+  for (let i = 0; i <= 500; i++) resources.put("Fleet", "default", `f${i}`);
+  const headers = { accept: "application/yaml" };
+  const long = await hub.call("GET", FLEETS, { headers });
+  expect([long.status, long.text]).toEqual([400, expect.stringContaining("use limit=500")]);
+  expect((await hub.call("GET", `${FLEETS}?limit=500`, { headers })).status).toBe(200);
+  expect((await hub.call("GET", FLEETS)).status).toBe(200);
+});
+
 test.each([
   ["a limit that is no number", "limit=x", "limit"],
   ["a negative limit", "limit=-1", "limit"],

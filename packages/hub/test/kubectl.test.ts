@@ -7,7 +7,7 @@ import { assignment, edgeNode, inventory, reading } from "./support/node-builder
 import { realHub, realResources } from "./support/real-resources.ts";
 
 const leftOut = process.env["FLOTILLA_NO_KUBECTL"] === "1";
-const found = leftOut ? [] : findKubectls();
+const found = leftOut ? [] : await findKubectls();
 if (leftOut) process.stderr.write("kubectl tests are left out: FLOTILLA_NO_KUBECTL=1\n");
 const ends = [...new Set([found.at(0), found.at(-1)])].filter((k) => k !== undefined);
 const between = found.slice(1, -1);
@@ -15,7 +15,7 @@ const between = found.slice(1, -1);
 test("a kubectl is there to test with, or it was said that none is wanted", () => {
   expect(
     leftOut || found.length > 0,
-    "No kubectl on the PATH. Install one (https://kubernetes.io/docs/tasks/tools/, 1.29 or newer), or set FLOTILLA_NO_KUBECTL=1 to leave these tests out.",
+    "No kubectl 1.29 or newer on the PATH. Install one (https://kubernetes.io/docs/tasks/tools/), or set FLOTILLA_NO_KUBECTL=1 to leave these tests out.",
   ).toBe(true);
 });
 

@@ -1,14 +1,15 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { onTestFinished } from "vitest";
 import { kubeconfigText } from "../../src/adapters/http/kubeconfig.ts";
 import { TEST_TOKEN, type TestServer } from "./http-server.ts";
 
 /** A kubectl that was found, by version. */
 export interface FoundKubectl {
-  /** `1.29`, or `default` when only one without a version in its name is there. */
+  /** `1.29`. */
   readonly version: string;
   readonly path: string;
 }
@@ -16,28 +17,31 @@ export interface FoundKubectl {
 /** Oldest minor version that is served; older ones need OpenAPI v2. */
 const MINOR_MIN = 29;
 
-/** Every kubectl of a served version beside the one on the PATH, oldest first; else that one; else none. */
-export function findKubectls(): readonly FoundKubectl[] {
+/** Every kubectl of a served version beside the one on the PATH, oldest first; else that one, if it is new enough. */
+export async function findKubectls(): Promise<readonly FoundKubectl[]> {
   const onPath = (process.env["PATH"] ?? "")
     .split(delimiter)
     .map((dir) => join(dir, "kubectl"))
     .find((path) => existsSync(path));
   if (onPath === undefined) return [];
   const real = realpathSync(onPath);
-  const versioned = readdirSync(dirname(real))
-    .flatMap((file) => {
-      const minor = /^kubectl\.1\.(\d+)$/.exec(basename(file))?.[1];
-      return minor === undefined || Number(minor) < MINOR_MIN
-        ? []
-        : [{ file, minor: Number(minor) }];
-    })
-    .sort((a, b) => a.minor - b.minor);
-  return versioned.length === 0
-    ? [{ version: "default", path: real }]
-    : versioned.map(({ file, minor }) => ({
-        version: `1.${minor}`,
-        path: join(dirname(real), file),
-      }));
+  const minors = readdirSync(dirname(real))
+    .map((file) => Number(/^kubectl\.1\.(\d+)$/.exec(file)?.[1] ?? 0))
+    .filter((minor) => minor >= MINOR_MIN)
+    .sort((a, b) => a - b);
+  if (minors.length > 0)
+    return minors.map((minor) => ({
+      version: `1.${minor}`,
+      path: `${dirname(real)}/kubectl.1.${minor}`,
+    }));
+  const minor = await minorOf(real);
+  return minor >= MINOR_MIN ? [{ version: `1.${minor}`, path: real }] : [];
+}
+
+/** Minor version of a kubectl; 0 when it does not say. */
+async function minorOf(path: string): Promise<number> {
+  const { stdout } = await promisify(execFile)(path, ["version", "--client", "-o", "json"]);
+  return Number(/"gitVersion": *"v1\.(\d+)\./.exec(stdout)?.[1] ?? 0);
 }
 
 export interface KubectlResult {

@@ -13,14 +13,14 @@ import type { RateLimiter } from "./rate-limit.ts";
 const Pem = Type.String({ minLength: 1, maxLength: 8_192 });
 
 /** Body of POST /enrolment/v1/join. */
-export const JoinBody = Type.Object({
+const JoinBody = Type.Object({
   token: Type.String({ minLength: 1, maxLength: 512 }),
   nodeName: Type.String({ minLength: 1, maxLength: 63 }),
   csr: Pem,
 });
 
 /** Body of POST /enrolment/v1/renew. */
-export const RenewBody = Type.Object({
+const RenewBody = Type.Object({
   certificate: Pem,
   csr: Pem,
   message: Type.String({ minLength: 1, maxLength: 512 }),

@@ -4,6 +4,7 @@ import type { ApiObject, ObjectList } from "../../app/resources/ports.ts";
 import type { ServedResource } from "../../domain/openapi/served-resources.ts";
 import { badRequest } from "../../domain/resources/api-error.ts";
 import { columnsOf } from "../../domain/resources/columns/columns.ts";
+import { YAML_ITEMS_MAX } from "./limits.ts";
 import type { Form } from "./media-types.ts";
 import { type IncludeObject, partialMetadata, tableOf } from "./table.ts";
 
@@ -35,6 +36,10 @@ export class Presenter {
 
   /** A list, with its version and, when there is more, the token to go on. */
   list(resource: ServedResource, list: ObjectList, how: Presentation): Presented {
+    if (how.form.as === "object" && how.form.yaml && list.items.length > YAML_ITEMS_MAX)
+      throw badRequest(
+        `a list in YAML holds at most ${YAML_ITEMS_MAX} objects: use limit=${YAML_ITEMS_MAX}, or JSON`,
+      );
     const metadata = listMetadata(list);
     return render(this.#listValue(resource, { list, metadata }, how), how);
   }

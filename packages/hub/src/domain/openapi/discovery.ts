@@ -4,7 +4,7 @@ import { compare, type ServedResource } from "./served-resources.ts";
  * The discovery documents of the Kubernetes API (`/api`, `/apis`, `/apis/G`, `/apis/G/V`, and the aggregated form), pure.
  * Review kinds (SelfSubjectAccessReview and so on) are no resources of ours; they are listed so that clients find them.
  */
-export interface Hash {
+interface Hash {
   /** First characters of a base64 digest; only equality matters to clients. */
   (text: string): string;
 }
@@ -38,7 +38,7 @@ const review = (kind: string): DiscoveredResource => ({
 });
 
 /** Review groups that the server answers from the caller's identity alone. */
-export const REVIEW_GROUPS: readonly GroupVersion[] = [
+const REVIEW_GROUPS: readonly GroupVersion[] = [
   { group: "authentication.k8s.io", version: "v1", resources: [review("SelfSubjectReview")] },
   {
     group: "authorization.k8s.io",
