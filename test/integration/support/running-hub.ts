@@ -43,7 +43,7 @@ export async function startHub(
     stop: async () => {
       stopping.abort(new Error("the test is over"));
       await ended;
-      hub.close();
+      await hub.close();
     },
     remove: () => rmSync(dataDir, { recursive: true, force: true }),
   };

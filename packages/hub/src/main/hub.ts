@@ -33,7 +33,7 @@ async function run(flags: Readonly<Record<string, unknown>>): Promise<number> {
   try {
     await runServices({ services: hub.services, signal: stop.signal }, platform);
   } finally {
-    hub.close();
+    await hub.close();
   }
   log.info({}, "hub has stopped");
   return 0;

@@ -74,8 +74,8 @@ export interface Hub {
   readonly apiUrl: string;
   readonly mqttUrl: string;
   readonly kubeconfigPath: string;
-  /** After the services have stopped: writes what waits and closes the files. */
-  close(): void;
+  /** After the services have stopped: waits for what was taken, writes it and closes the files. */
+  close(): Promise<void>;
 }
 
 /**
@@ -89,7 +89,11 @@ export async function openHub(config: HubConfig, platform: HubPlatform): Promise
     const ca = await openCertificateAuthority({ directory: join(config.dataDir, "pki") }, platform);
     const core = makeCore(config, { ...platform, store });
     const listeners = await openListeners(config, { ...platform, store, ca, core });
-    return { ...listeners, close: () => store.close() };
+    const close = async (): Promise<void> => {
+      await core.ingest.drained();
+      store.close();
+    };
+    return { ...listeners, close };
   } catch (error) {
     store.close();
     throw error;
