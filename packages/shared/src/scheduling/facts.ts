@@ -133,29 +133,40 @@ export function free(node: Pick<NodeFacts, "capacity" | "allocated">): Capacity 
   return combine(allocatable(node), node.allocated, (a, b) => a - amount(b));
 }
 
+/** What an assignment takes of its node. */
+export type Use = Pick<PlacementRequest, "amounts" | "ports">;
+
 /** The node after this was assigned to it. */
-export function reserve(
-  node: NodeFacts,
-  request: Pick<PlacementRequest, "amounts" | "ports">,
-): NodeFacts {
+export function reserve(node: NodeFacts, use: Use): NodeFacts {
+  return reserveAll(node, [use]);
+}
+
+/** The node after all of these were assigned to it. */
+export function reserveAll(node: NodeFacts, uses: readonly Use[]): NodeFacts {
+  const allocated = uses.reduce(
+    (sum, use) => combine(sum, use.amounts, (a, b) => a + b),
+    node.allocated,
+  );
+  const ports = uses.flatMap((use) => use.ports);
   return {
     ...node,
-    allocated: combine(node.allocated, request.amounts, (a, b) => a + b),
-    instanceCount: node.instanceCount + 1,
-    ports: new Set([...node.ports, ...request.ports]),
+    allocated,
+    instanceCount: node.instanceCount + uses.length,
+    ports: ports.length === 0 ? node.ports : new Set([...node.ports, ...ports]),
   };
 }
 
 /** The node after this was taken from it. */
-export function release(
-  node: NodeFacts,
-  request: Pick<PlacementRequest, "amounts" | "ports">,
-): NodeFacts {
+export function release(node: NodeFacts, use: Use): NodeFacts {
+  const { ports } = use;
   return {
     ...node,
-    allocated: combine(node.allocated, request.amounts, (a, b) => Math.max(0, a - b)),
+    allocated: combine(node.allocated, use.amounts, (a, b) => Math.max(0, a - b)),
     instanceCount: Math.max(0, node.instanceCount - 1),
-    ports: new Set([...node.ports].filter((p) => !request.ports.includes(p))),
+    ports:
+      ports.length === 0
+        ? node.ports
+        : new Set([...node.ports].filter((port) => !ports.includes(port))),
   };
 }
 

@@ -87,7 +87,8 @@ export function siteLabels(
   request: PlacementRequest,
   node: NodeFacts,
 ): Readonly<Record<string, string>> {
-  return { ...request.fleet?.siteLabels.get(node.site.name), ...node.site.labels };
+  const more = request.fleet?.siteLabels.get(node.site.name);
+  return more === undefined ? node.site.labels : { ...more, ...node.site.labels };
 }
 
 function clusterAffinity(request: PlacementRequest, node: NodeFacts): string | undefined {
@@ -127,6 +128,7 @@ export function untoleratedTaints(
   node: NodeFacts,
   effects: readonly Taint["effect"][],
 ): readonly Taint[] {
+  if (node.taints.length === 0 && node.site.taints.length === 0) return [];
   const tolerations: readonly Toleration[] = [
     ...request.tolerations,
     ...request.placements.flatMap((p) => p.tolerations ?? []),
@@ -173,7 +175,7 @@ function compliance(request: PlacementRequest, node: NodeFacts): string | undefi
 function resources(request: PlacementRequest, node: NodeFacts): string | undefined {
   const left = free(node);
   const asked = request.amounts;
-  const other = Object.entries(request.otherAmounts).find(([, value]) => !(value === 0));
+  const other = Object.entries(request.otherAmounts).find(([, value]) => value !== 0);
   if (node.instanceCount >= INSTANCES_PER_NODE_MAX)
     return `instances: the node has ${node.instanceCount}, the most that one takes`;
   if (other !== undefined) return `${other[0]}: asks ${other[1]}, the node reports none`;

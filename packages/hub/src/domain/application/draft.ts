@@ -149,7 +149,21 @@ export class Draft {
     return after;
   }
 
-  /** The same place, another spec or message. The room is released and reserved again. */
+  /** True when the assignment is what is asked for already, so that there is nothing to write. */
+  isCurrent(assignment: Assignment, { component, index }: Target, message?: string): boolean {
+    const { metadata, spec, status } = assignment;
+    return (
+      spec.applicationUid === this.#options.application.metadata.uid &&
+      spec.desired.specDigest === component.specDigest &&
+      status?.message === message &&
+      jsonEqual(spec.requests, component.request.amounts) &&
+      jsonEqual(spec.desired, component.desired(index)) &&
+      jsonEqual(metadata.labels, labelsOf({ component, index })) &&
+      (metadata.ownerReferences ?? []).length > 0
+    );
+  }
+
+  /** The same place, another spec or message. The room is released and reserved again by the caller. */
   rewrite(before: Assignment, target: Target, message: string | undefined): Assignment {
     const { message: _old, ...status } = before.status ?? {};
     const { node, site, score, parts, weights } = before.spec;
@@ -170,10 +184,7 @@ export class Draft {
     parts: { readonly spec: AssignmentSpec; readonly status: AssignmentStatus },
   ): Assignment {
     const { application, nowIso, newUid } = this.#options;
-    const labels = {
-      ...target.component.labels,
-      "apps.kurator.dev/index": String(target.index),
-    };
+    const labels = labelsOf(target);
     const { name, namespace = "", uid } = application.metadata;
     const { apiVersion, kind } = application;
     // Written anew each time: an orphan of an Application of this name is adopted by it.
@@ -242,6 +253,10 @@ interface DraftOptions {
 export interface Target {
   readonly component: ResolvedComponent;
   readonly index: number;
+}
+
+function labelsOf({ component, index }: Target): Record<string, string> {
+  return { ...component.labels, "apps.kurator.dev/index": String(index) };
 }
 
 function specOf(application: ObjectOf<"Application">, target: Target): AssignmentSpec {

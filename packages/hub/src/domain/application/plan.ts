@@ -232,6 +232,7 @@ function updateInPlace(
   message?: string,
 ): void {
   const target = { component, index: assignment.spec.index };
+  if (draft.isCurrent(assignment, target, message)) return;
   const node = assignment.spec.node ?? "";
   const restarts = assignment.spec.desired.specDigest !== component.specDigest;
   if (!restarts && jsonEqual(assignment.spec.requests, component.request.amounts)) {

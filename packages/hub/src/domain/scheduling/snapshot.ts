@@ -2,8 +2,9 @@ import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import {
   NO_CAPACITY,
   type NodeFacts,
-  reserve,
+  reserveAll,
   type SiteFacts,
+  type Use,
 } from "@flotilla/shared/scheduling/facts";
 import { isFinished } from "../application/instance-state.ts";
 import { hostPortsOf } from "./requests.ts";
@@ -27,17 +28,16 @@ export function snapshotOf(objects: {
   const facts = new Map(
     objects.nodes.map((n) => [n.metadata.name, nodeFacts(n, sites.get(n.spec.site))]),
   );
-  for (const assignment of objects.assignments) {
-    const node = facts.get(assignment.spec.node ?? "");
-    if (node !== undefined) facts.set(node.name, reserve(node, usedBy(assignment)));
+  const byNode = Map.groupBy(objects.assignments, (a) => a.spec.node);
+  for (const [name, assignments] of byNode) {
+    const node = facts.get(name ?? "");
+    if (node !== undefined) facts.set(node.name, reserveAll(node, assignments.map(usedBy)));
   }
   return facts;
 }
 
 /** What an assignment takes of its node: nothing but its place once it has finished. */
-export function usedBy(
-  assignment: ObjectOf<"Assignment">,
-): Pick<Parameters<typeof reserve>[1], "amounts" | "ports"> {
+export function usedBy(assignment: ObjectOf<"Assignment">): Use {
   if (isFinished(assignment)) return { amounts: NO_CAPACITY, ports: [] };
   const { containers, runtime } = assignment.spec.desired;
   return { amounts: assignment.spec.requests, ports: hostPortsOf(containers, runtime) };
