@@ -34,10 +34,7 @@ function cleanUp(): Promise<void> {
   cleaning ??= (async () => {
     fleet.close();
     await processes.stopAll();
-    killWorkloads(
-      NODES.map((node) => node.name),
-      folder,
-    );
+    for (const node of NODES) killWorkloads(fleet.stateDir(node));
     rmSync(folder, { recursive: true, force: true });
   })();
   return cleaning;

@@ -101,7 +101,7 @@ export async function cutAndEdit(
   narrator.heading(`3. ${TRUCK.name} loses its link, its agent and its workloads`);
   fleet.cutLink();
   narrator.event(`the link of ${TRUCK.name} is cut: no byte passes, nobody is told`);
-  const killed = workloadPids(TRUCK.name, fleet.stateDir(TRUCK));
+  const killed = workloadPids(fleet.stateDir(TRUCK));
   await fleet.killAgent(TRUCK);
   for (const pid of killed) killIfThere(pid);
   narrator.event(`kill -9 of its agent and of its ${killed.length} workload processes`);

@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import { get } from "node:http";
+import { join } from "node:path";
 import type { DemoNode } from "./fleet.ts";
 import { killIfThere, processesWithEnvironment } from "./processes.ts";
 
@@ -34,15 +36,17 @@ export function ask(node: DemoNode, port: number): Promise<Answer> {
 }
 
 /** Processes of the workloads of a node; they outlive the agent on purpose, so nothing but their environment ties them to it. */
-export function workloadPids(nodeName: string, stateDir: string): number[] {
-  const ofNode = new Set(processesWithEnvironment(`FLOTILLA_NODE=${nodeName}`));
-  return processesWithEnvironment(`FLOTILLA_STATE_DIR=${stateDir}`).filter((pid) =>
-    ofNode.has(pid),
-  );
+export function workloadPids(stateDir: string): number[] {
+  let agentId: string;
+  try {
+    agentId = readFileSync(join(stateDir, "agent-id"), "utf8").trim();
+  } catch {
+    return [];
+  }
+  return processesWithEnvironment(`FLOTILLA_AGENT=${agentId}`);
 }
 
-/** kill -9 to every workload of the demo's nodes. */
-export function killWorkloads(nodeNames: readonly string[], folder: string): void {
-  for (const name of nodeNames)
-    for (const pid of workloadPids(name, `${folder}/${name}`)) killIfThere(pid);
+/** kill -9 to every workload of an agent. */
+export function killWorkloads(stateDir: string): void {
+  for (const pid of workloadPids(stateDir)) killIfThere(pid);
 }
