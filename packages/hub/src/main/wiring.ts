@@ -22,6 +22,7 @@ import { StoreMaintenance } from "../adapters/store/maintenance.ts";
 import { SqliteResourceStore } from "../adapters/store/sqlite-resource-store.ts";
 import { ApplicationController } from "../app/application/application-controller.ts";
 import { APPLICATION_METRICS } from "../app/application/metrics.ts";
+import { NoticeController } from "../app/conditions/notice-controller.ts";
 import { CONTROL_METRICS } from "../app/control/metrics.ts";
 import { DesiredService } from "../app/desired/desired-service.ts";
 import { DESIRED_METRICS } from "../app/desired/metrics.ts";
@@ -30,6 +31,10 @@ import { EnrolmentService } from "../app/enrolment/enrolment-service.ts";
 import { ENROLMENT_METRICS } from "../app/enrolment/metrics.ts";
 import { EventRecorder } from "../app/events/event-recorder.ts";
 import { EVENT_METRICS } from "../app/events/metrics.ts";
+import { FleetController } from "../app/fleet/fleet-controller.ts";
+import { FLEET_METRICS } from "../app/fleet/metrics.ts";
+import { GarbageCollector } from "../app/garbage/garbage-collector.ts";
+import { GARBAGE_METRICS } from "../app/garbage/metrics.ts";
 import { IngestService } from "../app/ingest/ingest-service.ts";
 import { INGEST_METRICS } from "../app/ingest/metrics.ts";
 import { LogService } from "../app/logs/log-service.ts";
@@ -54,6 +59,8 @@ export const HUB_METRICS: readonly MetricDefinition[] = [
   ...DESIRED_METRICS,
   ...ENROLMENT_METRICS,
   ...EVENT_METRICS,
+  ...FLEET_METRICS,
+  ...GARBAGE_METRICS,
   ...HTTP_METRICS,
   ...INGEST_METRICS,
   ...LOG_METRICS,
@@ -123,7 +130,10 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
     new LeaseSweep({}, { ...deps, leases, events }),
     desired,
     new NamespaceCleaner(deps),
+    new FleetController({}, { ...deps, events }),
     new ApplicationController({}, { ...deps, events, sha256 }),
+    new GarbageCollector({}, { ...deps, events }),
+    new NoticeController({}, deps),
   ];
   return { link, crypto, signer, events, logs, ingest, services };
 }
