@@ -103,6 +103,33 @@ describe("placing", () => {
     expect(world.store.revision).toBe(revision);
   });
 
+  test("a SchedulingProfile decides what counts, its absence is said", async () => {
+    const world = new World();
+    await world.apply("Site", "near", { latencyMs: 1, pricePerNodeHour: 9 });
+    await world.apply("Site", "cheap", { latencyMs: 90, pricePerNodeHour: 1 });
+    await world.node("n", "near");
+    await world.node("c", "cheap");
+    const place = async (profile: string): Promise<string | undefined> => {
+      await world.apply("Application", profile, {
+        components: [deployment("api", 1)],
+        schedulingProfile: profile,
+      });
+      await world.settle();
+      return world.assignment(`${profile}-api-0`).spec.node;
+    };
+    const only = (part: "cost" | "performance") => ({
+      scoreWeights: { resource: 0, performance: 0, cost: 0, compliance: 0, topology: 0, [part]: 2 },
+    });
+    await world.apply("SchedulingProfile", "thrifty", only("cost"));
+    await world.apply("SchedulingProfile", "fast", only("performance"));
+    expect(await place("thrifty")).toBe("c");
+    expect(await place("fast")).toBe("n");
+    expect(world.assignment("fast-api-0").spec.weights?.performance).toBe(1);
+    await place("typo");
+    expect(world.condition("ProfileFound", "typo")?.message).toContain("typo does not exist");
+    expect(world.condition("ProfileFound", "fast")).toBeUndefined();
+  });
+
   test("two replicas with one host port never share a node", async () => {
     const world = await threeNodes();
     await world.apply("Application", "web", { components: [deployment("api", 4, { port: 8080 })] });

@@ -135,6 +135,7 @@ export class ApplicationController implements Service {
       nodes: view.nodes,
       nodeObjects: view.nodeObjects,
       weights: weightsOf(profile?.spec),
+      profileFound: schedulingProfile === undefined || profile !== undefined,
       ...(fleet === undefined ? {} : { fleet }),
       sha256,
       nowIso: isoTime(clock.wallMs()),

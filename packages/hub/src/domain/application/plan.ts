@@ -29,6 +29,8 @@ export interface PlanInput extends ComponentContext {
   readonly nodes: Snapshot;
   readonly nodeObjects: ReadonlyMap<string, ObjectOf<"EdgeNode">>;
   readonly weights: Weights;
+  /** False when the spec names a SchedulingProfile that does not exist. */
+  readonly profileFound: boolean;
   readonly nowIso: string;
   readonly newUid: () => string;
   /** Most changes of one plan; what is left is seen by the next pass. */
@@ -61,6 +63,7 @@ export function planApplication(input: PlanInput): Plan {
     outcomes,
     assignments: draft.assignments,
     nodes: draft.nodes,
+    profileFound: input.profileFound,
     nowIso: input.nowIso,
   });
   return { changes: draft.changes, happenings: draft.happenings, nodes: draft.nodes, status };

@@ -25,6 +25,7 @@ const OWN_CONDITIONS: readonly string[] = [
   "Complete",
   "Autoscaling",
   "Queued",
+  "ProfileFound",
 ];
 
 /** What the Application's status is, given its instances as they are (or are about to be). */
@@ -33,6 +34,8 @@ export function applicationStatus(input: {
   readonly outcomes: readonly ComponentOutcome[];
   readonly assignments: readonly ObjectOf<"Assignment">[];
   readonly nodes: Snapshot;
+  /** False when the spec names a SchedulingProfile that does not exist. */
+  readonly profileFound: boolean;
   readonly nowIso: string;
 }): ApplicationStatus {
   const { application, assignments, nowIso } = input;
@@ -52,7 +55,11 @@ export function applicationStatus(input: {
   };
   const { generation } = application.metadata;
   const before = application.status?.conditions ?? [];
-  const drafts = [...lifeConditions(facts), ...laterConditions(application)];
+  const drafts = [
+    ...lifeConditions(facts),
+    ...laterConditions(application),
+    ...(input.profileFound ? [] : [profileCondition(application)]),
+  ];
   const kept = before.filter(
     (c) => !OWN_CONDITIONS.includes(c.type) || drafts.some((d) => d.type === c.type),
   );
@@ -202,6 +209,15 @@ function completeCondition(components: readonly ComponentStatus[]): ConditionDra
     status: ended ? "True" : "False",
     reason: ended ? (failed ? "JobFailed" : "JobsSucceeded") : "JobsRunning",
     message: components.map((c) => `${c.name}: ${c.succeeded}/${c.desired} succeeded`).join(", "),
+  };
+}
+
+function profileCondition({ spec }: ObjectOf<"Application">): ConditionDraft {
+  return {
+    type: "ProfileFound",
+    status: "False",
+    reason: "NotFound",
+    message: `SchedulingProfile ${spec.schedulingProfile} does not exist; the default weights are used`,
   };
 }
 
