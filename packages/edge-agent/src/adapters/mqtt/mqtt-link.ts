@@ -157,7 +157,7 @@ class MqttSession implements Session {
   };
 
   readonly #onError = (error: unknown): void => {
-    this.#cause ??= endOfError(error);
+    this.#cause ??= endOfError(error, this.#isSecure && !this.#isOpen);
     this.#client.stream.destroy();
   };
 

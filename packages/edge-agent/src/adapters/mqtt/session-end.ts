@@ -9,8 +9,14 @@ const REFUSED_CODES: readonly number[] = [1, 2, 3];
 const CERTIFICATE_ALERT =
   /^ERR_SSL_[A-Z0-9]+_ALERT_(?:[A-Z_]*CERTIFICATE[A-Z_]*|UNKNOWN_CA|ACCESS_DENIED)$/;
 
-/** What an error of the client or of its socket means for the session. */
-export function endOfError(error: unknown): SessionEnd {
+/** How a connection ends that the other side threw away. */
+const CUT_CODES: readonly string[] = ["ECONNRESET", "EPIPE"];
+
+/**
+ * What an error of the client or of its socket means for the session. `wasSecure`: the TLS handshake was done and the
+ * session not open yet. A server that dislikes our certificate may cut the connection there without an alert.
+ */
+export function endOfError(error: unknown, wasSecure: boolean): SessionEnd {
   const detail = messageOf(error);
   const code: unknown = error instanceof Error && "code" in error ? error.code : undefined;
   if (typeof code === "number") {
@@ -22,5 +28,7 @@ export function endOfError(error: unknown): SessionEnd {
       kind: "unauthorized",
       detail: `the hub does not accept this node's certificate (${code})`,
     };
+  if (typeof code === "string" && wasSecure && CUT_CODES.includes(code))
+    return { kind: "refused", detail: `the hub cut the connection before the session (${code})` };
   return { kind: "unreachable", detail: typeof code === "string" ? `${detail} (${code})` : detail };
 }
