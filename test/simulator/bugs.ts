@@ -1,0 +1,34 @@
+/**
+ * Bugs that can be planted, each where a port meets the world. They are the measure of the checks: a bug that is planted
+ * and not found within the CI seeds means that the simulator looks away.
+ */
+export const BUGS = {
+  "ack-before-commit": "the broker acknowledges an up message before the hub has stored it",
+  "commit-before-fsync": "the hub's store resolves a commit before it is durable",
+  "hub-forgets-cursor": "a hub that starts does not know how far it had read its nodes",
+  "ignore-expected-revision": "the hub's store takes a commit whose precondition does not hold",
+  "publish-resolves-at-send": "a publish counts as acknowledged once it is sent",
+  "adopt-without-start-time": "a process is told by its pid alone",
+  "blind-to-orphans": "processes that no record names are not looked for",
+  "forget-intent": "the record of a start is not durable before the start",
+  "accept-any-revision": "the agent takes a desired state of any revision",
+  "trust-any-signature": "the agent takes a desired state whoever signed it",
+  "reuse-epoch": "the agent's epoch does not grow when it starts",
+  "restart-on-reconnect": "the agent stops its workloads when a session opens",
+} as const;
+
+export type Bug = keyof typeof BUGS;
+
+/** Names of the bugs that are planted in a run. */
+export type Bugs = ReadonlySet<Bug>;
+
+/** The bug of this name. */
+export function bugNamed(name: string): Bug | undefined {
+  return allBugs().find((bug) => bug === name);
+}
+
+/** Every bug, in the order of the table. */
+export function allBugs(): readonly Bug[] {
+  const isBug = (name: string): name is Bug => name in BUGS;
+  return Object.keys(BUGS).filter(isBug);
+}

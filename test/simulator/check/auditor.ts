@@ -1,0 +1,349 @@
+import { isFinished } from "@flotilla/hub/domain/application/instance-state";
+import type { AnyObject } from "@flotilla/hub/app/resources/ports";
+import type { AcceptedDesired } from "@flotilla/edge-agent/app/state/ports";
+import type { NodeId } from "@flotilla/shared/kernel/ids";
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { ReportedInstance } from "@flotilla/shared/model/reported-state";
+import type { Codec } from "@flotilla/shared/protocol/codec";
+import type { DownMessage } from "@flotilla/shared/protocol/down";
+import type { UpMessage } from "@flotilla/shared/protocol/up";
+import type { HubState } from "../hub/hub-state.ts";
+import type { BrokerWitness } from "../net/broker.ts";
+import type { StoreWitness } from "../node/agent-store.ts";
+import type { Machine, MachineWitness, SimProcess } from "../node/machine.ts";
+import { Violation } from "../world/violation.ts";
+
+/** A message's place in the life of its node. */
+interface Position {
+  readonly epoch: number;
+  readonly seq: number;
+}
+
+/** What is known of one node from what it really did. */
+interface NodeTruth {
+  readonly machine: Machine;
+  /** Newest number that its store gave. */
+  gave: Position;
+  /** Newest number that it sent, its own or another's. */
+  said: Position;
+  /** Every instance that it ever reported, as text. */
+  readonly reports: Set<string>;
+  readonly bootIds: Set<string>;
+  accepted: { readonly revision: number; readonly payload: string } | undefined;
+  /** Ids of messages whose storing the hub has promised. */
+  readonly acknowledged: Set<string>;
+}
+
+/**
+ * Sees everything as it truly is and says when a promise is broken. It asks no service how things stand: processes are
+ * looked up in the process tables, writes on the disks.
+ */
+export class Auditor implements MachineWitness, BrokerWitness {
+  readonly #codec: Codec;
+  readonly #hub: HubState;
+  readonly #nodes = new Map<string, NodeTruth>();
+  /** Node → payloads of desired states that were durable at the hub. */
+  readonly #issued = new Map<string, Set<string>>();
+  readonly #revisions = new Map<string, { readonly revision: number; readonly payload: string }>();
+  readonly #cursors = new Map<string, Position>();
+  /** How often each thing worth happening has happened. */
+  readonly probes = new Map<string, number>();
+  #failure: Violation | undefined;
+
+  constructor(deps: { readonly codec: Codec; readonly hub: HubState }) {
+    this.#codec = deps.codec;
+    this.#hub = deps.hub;
+  }
+
+  /** The first broken promise. */
+  get failure(): Violation | undefined {
+    return this.#failure;
+  }
+
+  watch(machine: Machine): void {
+    this.#nodes.set(machine.name, {
+      machine,
+      gave: { epoch: 0, seq: 0 },
+      said: { epoch: 0, seq: 0 },
+      reports: new Set(),
+      bootIds: new Set(),
+      accepted: undefined,
+      acknowledged: new Set(),
+    });
+  }
+
+  /** Counts something that a campaign should have seen. */
+  probe(name: string): void {
+    this.probes.set(name, (this.probes.get(name) ?? 0) + 1);
+  }
+
+  broken(invariant: string, message: string): void {
+    this.#failure ??= new Violation(invariant, message);
+  }
+
+  // What machines do.
+
+  started(machine: Machine, process: SimProcess): void {
+    this.probe("process started");
+    const asked = instanceOf(machine, process);
+    if (asked?.specDigest !== process.specDigest)
+      this.broken(
+        "invariant 1",
+        `${machine.name} starts ${process.instanceId} with spec ${process.specDigest.slice(0, 8)}, which its accepted desired state (revision ${machine.disk.database.desired?.state.revision ?? 0}) does not ask for`,
+      );
+  }
+
+  signalled(machine: Machine, process: SimProcess, signal: "SIGTERM" | "SIGKILL"): void {
+    if (process.isDoomed) return;
+    const run = runOf(machine, process);
+    const asked = instanceOf(machine, process);
+    const isWhole =
+      asked !== undefined &&
+      asked.containers.every((c) => run.some((p) => p.container === c.name)) &&
+      run.every((p) => p.isHealthy);
+    const isOnly = run.length === copiesOf(machine, process.instanceId).length;
+    if (asked?.specDigest === process.specDigest && isWhole && isOnly)
+      this.broken(
+        "invariant 3",
+        `${machine.name} sends ${signal} to ${process.instanceId} (pid ${process.pid}), which runs as desired`,
+      );
+    for (const member of run) member.isDoomed = true;
+  }
+
+  // What the agent's store does.
+
+  storeWitness(node: string): StoreWitness {
+    return {
+      accepted: (desired) => this.#accepted(node, desired),
+      acknowledged: (id, kind) => {
+        if (!this.#of(node).acknowledged.has(id))
+          this.broken(
+            "invariant 9",
+            `${node} drops the ${kind} ${id} from its outbox, and the hub never acknowledged it`,
+          );
+      },
+      gave: (epoch, seq) => {
+        const truth = this.#of(node);
+        const next = { epoch, seq };
+        if (!isAbove(next, truth.gave))
+          this.broken(
+            "unique numbers",
+            `${node} gives (${epoch}, ${seq}) after (${truth.gave.epoch}, ${truth.gave.seq})`,
+          );
+        truth.gave = next;
+        if (isAbove(next, truth.said)) truth.said = next;
+      },
+    };
+  }
+
+  #accepted(node: string, desired: AcceptedDesired): void {
+    const truth = this.#of(node);
+    const { state, payload } = desired;
+    this.probe("desired accepted");
+    if (this.#issued.get(node)?.has(payload) !== true)
+      this.broken(
+        "invariant 1",
+        `${node} accepts revision ${state.revision}, which the hub never issued for it`,
+      );
+    const before = truth.accepted;
+    const isGrown = before === undefined || state.revision > before.revision;
+    if (!isGrown && !(state.revision === before.revision && payload === before.payload))
+      this.broken(
+        "invariant 8",
+        `${node} accepts revision ${state.revision} after ${before.revision}`,
+      );
+    truth.accepted = { revision: state.revision, payload };
+  }
+
+  // What goes over the wire.
+
+  /** A node publishes this. */
+  published(node: string, payload: Uint8Array): void {
+    const truth = this.#of(node);
+    truth.bootIds.add(truth.machine.bootId);
+    this.#hear(truth, payload);
+  }
+
+  /** A node repeats another one's words as its own. */
+  speaksFor(node: string, payload: Uint8Array): void {
+    const truth = this.#of(node);
+    const message = this.#hear(truth, payload);
+    if (message === undefined) return;
+    if (message.kind === "birth") truth.bootIds.add(message.body.bootId);
+    if (isAbove(message, truth.said)) truth.said = { epoch: message.epoch, seq: message.seq };
+  }
+
+  #hear(truth: NodeTruth, payload: Uint8Array): UpMessage | undefined {
+    const decoded = this.#codec.decodeUp(payload);
+    if (!decoded.ok) return undefined;
+    const { message } = decoded;
+    if (message.kind === "birth" || message.kind === "report")
+      for (const instance of message.body.reported?.instances ?? [])
+        truth.reports.add(textOf(instance));
+    return message;
+  }
+
+  acknowledged(nodeId: NodeId, _kind: string, payload: Uint8Array): void {
+    const decoded = this.#codec.decodeUp(payload);
+    if (!decoded.ok) return;
+    const { message } = decoded;
+    this.#of(nodeId).acknowledged.add(message.id);
+    if (message.kind === "death" || !this.#hub.objects.has(`EdgeNode//${nodeId}`)) return;
+    const cursor = this.#hub.cursors.get(nodeId);
+    // Before its birth an epoch has no place at the hub; what is no state is passed on all the same.
+    if (message.kind !== "birth" && (cursor === undefined || message.epoch > cursor.epoch)) return;
+    if (cursor === undefined || isAbove(message, cursor))
+      this.broken(
+        "invariant 16",
+        `the hub acknowledges ${message.kind} (${message.epoch}, ${message.seq}) of ${nodeId}, and its disk knows ${cursor === undefined ? "nothing" : `(${cursor.epoch}, ${cursor.seq})`}`,
+      );
+  }
+
+  sentDown(nodeId: NodeId, message: DownMessage): void {
+    if (message.kind === "desired" && this.#issued.get(nodeId)?.has(message.body.payload) !== true)
+      this.broken("invariant 16", `the hub sends ${nodeId} a desired state that is not on its disk`);
+    const held = this.#hub.desired.get(nodeId)?.revision ?? 0;
+    if (message.kind === "desired-notify" && message.body.revision > held)
+      this.broken(
+        "invariant 16",
+        `the hub tells ${nodeId} of revision ${message.body.revision}, and its disk knows ${held}`,
+      );
+  }
+
+  // What is looked at.
+
+  /** After every event: the process tables. */
+  lookAtMachines(): void {
+    for (const { machine } of this.#nodes.values()) {
+      const runs = new Map<string, string>();
+      for (const { instanceId, runId } of machine.processes.values()) {
+        const other = runs.get(instanceId);
+        if (other !== undefined && other !== runId)
+          this.broken(
+            "one copy",
+            `${machine.name} runs ${instanceId} twice, as ${other} and ${runId}`,
+          );
+        runs.set(instanceId, runId);
+      }
+    }
+  }
+
+  /** After every commit: the hub's disk. */
+  lookAtHub(): void {
+    for (const { nodeId, revision, payload } of this.#hub.desired.values())
+      this.#lookAtDesired(nodeId, { revision, payload });
+    for (const { nodeId, epoch, seq } of this.#hub.cursors.values())
+      this.#lookAtCursor(nodeId, { epoch, seq });
+    const byNode = new Map<string, ObjectOf<"Assignment">[]>();
+    for (const object of this.#hub.objects.values()) {
+      if (!isAssignment(object)) continue;
+      this.#lookAtReport(object);
+      const { node } = object.spec;
+      if (node !== undefined) byNode.set(node, [...(byNode.get(node) ?? []), object]);
+    }
+    for (const [node, assignments] of byNode) this.#lookAtRoom(node, assignments);
+    for (const [node, truth] of this.#nodes) this.#lookAtNode(node, truth);
+  }
+
+  #lookAtDesired(
+    nodeId: string,
+    now: { readonly revision: number; readonly payload: string },
+  ): void {
+    const before = this.#revisions.get(nodeId);
+    if (before?.payload === now.payload) return;
+    if (before !== undefined && now.revision <= before.revision)
+      this.broken(
+        "invariant 8",
+        `the hub issues revision ${now.revision} for ${nodeId} after ${before.revision}`,
+      );
+    this.#revisions.set(nodeId, now);
+    const issued = this.#issued.get(nodeId) ?? new Set();
+    this.#issued.set(nodeId, issued.add(now.payload));
+  }
+
+  #lookAtCursor(nodeId: string, now: Position): void {
+    const before = this.#cursors.get(nodeId);
+    if (before !== undefined && isAbove(before, now))
+      this.broken(
+        "invariant 9",
+        `the hub's cursor of ${nodeId} goes back from (${before.epoch}, ${before.seq}) to (${now.epoch}, ${now.seq}): it took an old message for a new one`,
+      );
+    this.#cursors.set(nodeId, now);
+    const { said } = this.#of(nodeId);
+    if (isAbove(now, said))
+      this.broken(
+        "invariant 15",
+        `the hub has read ${nodeId} up to (${now.epoch}, ${now.seq}), and it said no more than (${said.epoch}, ${said.seq})`,
+      );
+  }
+
+  #lookAtReport({ metadata, status }: ObjectOf<"Assignment">): void {
+    if (status?.reported === undefined) return;
+    const node = status.reportedBy ?? "";
+    if (this.#nodes.get(node)?.reports.has(textOf(status.reported)) !== true)
+      this.broken(
+        "invariant 15",
+        `assignment ${metadata.name} carries a report of ${node} that ${node} never made`,
+      );
+  }
+
+  #lookAtNode(node: string, truth: NodeTruth): void {
+    const object = this.#hub.objects.get(`EdgeNode//${node}`);
+    if (object === undefined || !isNode(object)) return;
+    const bootId = object.status?.bootId;
+    if (bootId !== undefined && !truth.bootIds.has(bootId))
+      this.broken("invariant 15", `${node} carries the boot id ${bootId}, which it never had`);
+  }
+
+  #lookAtRoom(node: string, assignments: readonly ObjectOf<"Assignment">[]): void {
+    const object = this.#hub.objects.get(`EdgeNode//${node}`);
+    const capacity = object !== undefined && isNode(object) ? object.status?.capacity : undefined;
+    if (capacity === undefined) return;
+    const unfinished = assignments.filter((a) => !isFinished(a));
+    for (const field of ["milliCpu", "memoryBytes"] as const) {
+      const given = unfinished.reduce((sum, a) => sum + a.spec.requests[field], 0);
+      if (given > capacity[field])
+        this.broken(
+          "invariant 11",
+          `${node} has ${capacity[field]} ${field} and is given ${given}: ${unfinished.map((a) => a.metadata.name).join(", ")}`,
+        );
+    }
+  }
+
+  #of(node: string): NodeTruth {
+    const truth = this.#nodes.get(node);
+    if (truth === undefined) throw new Error(`${node} is not watched`);
+    return truth;
+  }
+}
+
+function isAbove(a: Position, b: Position): boolean {
+  return a.epoch > b.epoch || (a.epoch === b.epoch && a.seq > b.seq);
+}
+
+function textOf(instance: ReportedInstance): string {
+  return JSON.stringify(
+    Object.fromEntries(Object.entries(instance).toSorted(([a], [b]) => (a < b ? -1 : 1))),
+  );
+}
+
+function instanceOf(machine: Machine, process: SimProcess) {
+  return machine.disk.database.desired?.state.instances.find((i) => i.id === process.instanceId);
+}
+
+function copiesOf(machine: Machine, instanceId: string): readonly SimProcess[] {
+  return [...machine.processes.values()].filter((p) => p.instanceId === instanceId);
+}
+
+function runOf(machine: Machine, process: SimProcess): readonly SimProcess[] {
+  return copiesOf(machine, process.instanceId).filter((p) => p.runId === process.runId);
+}
+
+function isAssignment(object: AnyObject): object is AnyObject & ObjectOf<"Assignment"> {
+  return object.kind === "Assignment";
+}
+
+function isNode(object: AnyObject): object is AnyObject & ObjectOf<"EdgeNode"> {
+  return object.kind === "EdgeNode";
+}
+

@@ -1,0 +1,107 @@
+import type { AnyObject } from "@flotilla/hub/app/resources/ports";
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { HubState } from "../hub/hub-state.ts";
+import type { Machine } from "../node/machine.ts";
+
+/**
+ * What is not yet as it should be when nothing fails any more (invariant 4): what the hub wants, what it believes, what the
+ * node has accepted and what really runs must be one and the same. Empty: converged.
+ */
+export function differences(hub: HubState, machines: readonly Machine[]): readonly string[] {
+  const assignments = hub.ofKind("Assignment").filter(isAssignment);
+  return [
+    ...hub.ofKind("Application").filter(isApplication).flatMap((a) => ofApplication(a, assignments)),
+    ...assignments.flatMap((a) => ofAssignment(a, hub)),
+    ...machines.flatMap((m) => ofMachine(m, hub)),
+  ];
+}
+
+function ofApplication(
+  { metadata, spec }: ObjectOf<"Application">,
+  assignments: readonly ObjectOf<"Assignment">[],
+): readonly string[] {
+  return spec.components.flatMap((component) => {
+    if (component.type !== "Deployment") return [];
+    const wanted = component.template.spec.replicas ?? 1;
+    const found = assignments.filter(
+      (a) => a.spec.applicationUid === metadata.uid && a.spec.component === component.name,
+    ).length;
+    return found === wanted
+      ? []
+      : [`${metadata.name}/${component.name} has ${found} assignments of ${wanted}`];
+  });
+}
+
+function ofAssignment(assignment: ObjectOf<"Assignment">, hub: HubState): readonly string[] {
+  const { metadata, spec, status } = assignment;
+  if (![...hub.objects.values()].some((o) => o.metadata.uid === spec.applicationUid))
+    return [`${metadata.name} belongs to an Application that is gone`];
+  if (spec.node === undefined)
+    return status?.message === undefined ? [`${metadata.name} has no node and no reason`] : [];
+  const { reported, reportedBy } = status ?? {};
+  if (reported === undefined || reportedBy !== spec.node)
+    return [`${metadata.name} is not reported by ${spec.node}`];
+  if (reported.specDigest !== spec.desired.specDigest)
+    return [`${metadata.name} is reported with an old spec`];
+  const isRight =
+    spec.desired.kind === "Job"
+      ? reported.phase === "Succeeded" || reported.phase === "Failed"
+      : reported.phase === "Running" && reported.ready;
+  return isRight
+    ? []
+    : [`${metadata.name} on ${spec.node} is ${reported.phase} ${reported.reason ?? ""}`];
+}
+
+function ofMachine(machine: Machine, hub: HubState): readonly string[] {
+  const { name } = machine;
+  const node = hub.ofKind("EdgeNode").find((o) => o.metadata.name === name);
+  const status = node !== undefined && isNode(node) ? (node.status ?? {}) : {};
+  const wanted = hub.desired.get(name)?.revision ?? 0;
+  const accepted = machine.disk.database.desired?.state;
+  return [
+    ...(status.life === "ready" ? [] : [`${name} is ${status.life ?? "unknown"}`]),
+    ...differs(`${name}: accepted revision`, accepted?.revision ?? 0, wanted),
+    ...differs(`${name}: reported as accepted`, status.acceptedRevision ?? 0, wanted),
+    ...differs(`${name}: reported as converged`, status.convergedRevision ?? 0, wanted),
+    ...assignedDiffers(name, hub, accepted?.instances ?? []),
+    ...differs(
+      `${name}: processes`,
+      [...machine.processes.values()].map((p) => `${p.instanceId}/${p.container}/${p.specDigest.slice(0, 6)}`).sort().join(" "),
+      (accepted?.instances ?? [])
+        .filter((i) => machine.disk.database.instances.get(i.id)?.intent !== "finished")
+        .flatMap((i) => i.containers.map((c) => `${i.id}/${c.name}/${i.specDigest.slice(0, 6)}`))
+        .sort()
+        .join(" "),
+    ),
+  ];
+}
+
+function assignedDiffers(
+  node: string,
+  hub: HubState,
+  instances: readonly { readonly id: string; readonly specDigest: string }[],
+): readonly string[] {
+  const assigned = hub
+    .ofKind("Assignment")
+    .filter(isAssignment)
+    .filter((a) => a.spec.node === node)
+    .map((a) => `${a.spec.desired.id}/${a.spec.desired.specDigest.slice(0, 6)}`);
+  const desired = instances.map((i) => `${i.id}/${i.specDigest.slice(0, 6)}`);
+  return differs(`${node}: desired instances`, desired.sort().join(" "), assigned.sort().join(" "));
+}
+
+function differs(what: string, is: string | number, should: string | number): readonly string[] {
+  return is === should ? [] : [`${what}: ${is}, should be ${should}`];
+}
+
+function isAssignment(object: AnyObject): object is AnyObject & ObjectOf<"Assignment"> {
+  return object.kind === "Assignment";
+}
+
+function isApplication(object: AnyObject): object is AnyObject & ObjectOf<"Application"> {
+  return object.kind === "Application";
+}
+
+function isNode(object: AnyObject): object is AnyObject & ObjectOf<"EdgeNode"> {
+  return object.kind === "EdgeNode";
+}

@@ -1,0 +1,193 @@
+import { ApplicationController } from "@flotilla/hub/app/application/application-controller";
+import { NoticeController } from "@flotilla/hub/app/conditions/notice-controller";
+import { DesiredService } from "@flotilla/hub/app/desired/desired-service";
+import { disconnectRefusedNodes, StoreAdmission } from "@flotilla/hub/app/enrolment/admission";
+import { EventRecorder } from "@flotilla/hub/app/events/event-recorder";
+import { FleetController } from "@flotilla/hub/app/fleet/fleet-controller";
+import { GarbageCollector } from "@flotilla/hub/app/garbage/garbage-collector";
+import { IngestService } from "@flotilla/hub/app/ingest/ingest-service";
+import type { NodeLink } from "@flotilla/hub/app/link/ports";
+import { LogService } from "@flotilla/hub/app/logs/log-service";
+import { LeaseSweep } from "@flotilla/hub/app/node/lease-sweep";
+import { LeaseTable } from "@flotilla/hub/app/node/lease-table";
+import { NodeAssignments } from "@flotilla/hub/app/node/node-assignments";
+import { NamespaceCleaner } from "@flotilla/hub/app/resources/namespace-cleaner";
+import type { ResourceApi } from "@flotilla/hub/app/resources/ports";
+import { ResourceService } from "@flotilla/hub/app/resources/resource-service";
+import { must } from "@flotilla/shared/kernel/assert";
+import { parseNodeId } from "@flotilla/shared/kernel/ids";
+import { runServices } from "@flotilla/shared/platform/supervisor";
+import type { Codec } from "@flotilla/shared/protocol/codec";
+import type { Bugs } from "../bugs.ts";
+import { type BrokerWitness, SimBroker } from "../net/broker.ts";
+import type { Connection } from "../net/connection.ts";
+import { bugLog } from "../world/bug-log.ts";
+import type { EventLoop } from "../world/event-loop.ts";
+import { noMetrics } from "../world/no-metrics.ts";
+import { type MachineTime, ProcessClock, ProcessLife } from "../world/process-life.ts";
+import { Dice, streamOf } from "../world/seeds.ts";
+import { sha256, simSigner } from "../world/signing.ts";
+import { HubDisk, SimHubStore } from "./hub-store.ts";
+
+/** Serial of the certificate that every node has: enrolment is not simulated. */
+export const CERTIFICATE_SERIAL = "a1";
+
+export interface HubHostDeps {
+  readonly loop: EventLoop;
+  readonly codec: Codec;
+  readonly seed: number;
+  readonly witness: BrokerWitness;
+  readonly onBug: (message: string) => void;
+  readonly bugs: Bugs;
+}
+
+/** A hub process as the world sees it. */
+export interface RunningHub {
+  readonly life: ProcessLife;
+  readonly broker: SimBroker;
+  readonly api: ResourceApi;
+  readonly store: SimHubStore;
+}
+
+/** The machine that the hub runs on. Its process may die; its disk and its clock stay. */
+export class HubHost implements MachineTime {
+  readonly disk: HubDisk = new HubDisk();
+  readonly #deps: HubHostDeps;
+  #running: RunningHub | undefined;
+  #starts = 0;
+  #diesAfterFsync = false;
+  #wallOffsetMs = 1_764_000_000_000;
+
+  constructor(deps: HubHostDeps) {
+    this.#deps = deps;
+  }
+
+  get running(): RunningHub | undefined {
+    return this.#running;
+  }
+
+  bootMs(): number {
+    return Math.floor(this.#deps.loop.nowMs) + 86_400_000;
+  }
+
+  wallMs(): number {
+    return Math.floor(Math.max(0, this.#wallOffsetMs + this.#deps.loop.nowMs));
+  }
+
+  setWall(wallMs: number): void {
+    this.#wallOffsetMs = wallMs - this.#deps.loop.nowMs;
+  }
+
+  /** The listening socket. A hub that is not there refuses. */
+  accept(name: string, connection: Connection): void {
+    const nodeId = must(parseNodeId(name), "machines have names of nodes");
+    if (this.#running !== undefined) this.#running.broker.accept(nodeId, connection);
+  }
+
+  kill(): void {
+    this.#running?.life.kill();
+  }
+
+  /** Dies at the instant when the next commit is durable and nobody knows it yet. */
+  killAfterFsync(): void {
+    this.#diesAfterFsync = true;
+  }
+
+  start(): void {
+    if (this.#running !== undefined) return;
+    const { loop, bugs, onBug, seed } = this.#deps;
+    const life = new ProcessLife("hub", "hub");
+    const random = streamOf(seed, `hub ${++this.#starts}`);
+    const platform = {
+      clock: new ProcessClock(loop, life, this),
+      random,
+      log: bugLog((message) => life.isAlive && onBug(`hub: ${message}`)),
+      metrics: noMetrics(),
+    };
+    const store = new SimHubStore({
+      loop,
+      life,
+      disk: this.disk,
+      dice: new Dice(streamOf(seed, `hub disk ${this.#starts}`)),
+      bugs,
+      onDurable: () => this.#durable(),
+    });
+    loop.trace.say("hub: starts");
+    this.disk.term++;
+    const { broker, services } = this.#wire(life, { ...platform, store });
+    const hooks = {
+      mintSecret: () => ({ secret: "", secretHash: "" }),
+      joinString: () => "",
+    };
+    const api = new ResourceService({}, { ...platform, store, hooks });
+    this.#running = { life, broker, api, store };
+    life.onDeath(() => {
+      loop.trace.say("hub: is killed");
+      this.#running = undefined;
+      this.#diesAfterFsync = false;
+      broker.processDied();
+    });
+    const { signal } = new AbortController();
+    runServices({ services, signal }, platform).catch((error: unknown) => {
+      if (life.isAlive) onBug(`hub: ${String(error)}`);
+    });
+  }
+
+  #durable(): void {
+    if (this.#diesAfterFsync) this.kill();
+  }
+
+  #wire(life: ProcessLife, deps: Platform & { readonly store: SimHubStore }) {
+    const { loop, codec, witness, bugs } = this.#deps;
+    const tie: { link: NodeLink | undefined } = { link: undefined };
+    const tied = (): NodeLink => must(tie.link, "tied below");
+    const link: NodeLink = {
+      send: (nodeId, message) => tied().send(nodeId, message),
+      isConnected: (nodeId) => tied().isConnected(nodeId),
+      disconnect: (nodeId, reason) => tied().disconnect(nodeId, reason),
+    };
+    const assignments = new NodeAssignments(deps);
+    const leases = new LeaseTable();
+    const events = new EventRecorder({}, deps);
+    const logs = new LogService({ ...deps, link });
+    const signer = simSigner();
+    const desired = new DesiredService({ ...deps, link, assignments, signer, sha256, events });
+    const uplink = new IngestService(
+      {},
+      { ...deps, link, codec, leases, assignments, events, desired, logs },
+    );
+    const admission = new StoreAdmission({}, deps);
+    const broker = new SimBroker(
+      { term: this.disk.term },
+      {
+        loop,
+        life,
+        uplink,
+        admits: (nodeId) => admission.admits(nodeId, CERTIFICATE_SERIAL),
+        wallMs: () => this.wallMs(),
+        witness,
+        bugs,
+      },
+    );
+    tie.link = broker.link;
+    disconnectRefusedNodes({ store: deps.store, link });
+    const services = [
+      events,
+      new LeaseSweep({}, { ...deps, leases, events }),
+      desired,
+      new NamespaceCleaner(deps),
+      new FleetController({}, { ...deps, events }),
+      new ApplicationController({}, { ...deps, events, sha256 }),
+      new GarbageCollector({}, { ...deps, events }),
+      new NoticeController({}, deps),
+    ];
+    return { broker, services };
+  }
+}
+
+interface Platform {
+  readonly clock: ProcessClock;
+  readonly random: ReturnType<typeof streamOf>;
+  readonly log: ReturnType<typeof bugLog>;
+  readonly metrics: ReturnType<typeof noMetrics>;
+}

@@ -1,0 +1,55 @@
+/**
+ * Runs the fault simulator: `node test/simulator/main.ts --seed S --runs N --steps M [--bug NAME]`. Ends with 1 at the
+ * first broken promise, whose seed, replay command and last events it prints.
+ */
+import { parseArgs } from "node:util";
+import { Codec } from "@flotilla/shared/protocol/codec";
+import { allBugs, BUGS, type Bug, bugNamed } from "./bugs.ts";
+import { reportOf, replayCommand, summaryOf } from "./report.ts";
+import { type RunResult, runSeed } from "./scenario/run.ts";
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string", default: "1" },
+    runs: { type: "string", default: "1" },
+    steps: { type: "string", default: "6000" },
+    bug: { type: "string", multiple: true, default: [] },
+    trace: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
+});
+
+if (values.help) {
+  const bugs = allBugs().map((bug) => `  ${bug.padEnd(26)} ${BUGS[bug]}`);
+  process.stdout.write(
+    `node test/simulator/main.ts [--seed S] [--runs N] [--steps M] [--bug NAME]… [--trace]\nbugs:\n${bugs.join("\n")}\n`,
+  );
+} else {
+  process.exitCode = await campaign();
+}
+
+async function campaign(): Promise<number> {
+  const bugs = new Set(values.bug.map(bugOf));
+  const [first, runs, steps] = [values.seed, values.runs, values.steps].map(Number);
+  const codec = new Codec();
+  const results: RunResult[] = [];
+  const cpu = process.cpuUsage();
+  for (let seed = first ?? 1; seed < (first ?? 1) + (runs ?? 1); seed++) {
+    const result = await runSeed({ seed, steps: steps ?? 6_000, bugs }, { codec });
+    results.push(result);
+    if (values.trace) process.stdout.write(`${result.lastLines.join("\n")}\n`);
+    if (result.failure !== undefined) {
+      process.stdout.write(`${reportOf(result, replayCommand(result.seed, values))}\n`);
+      return 1;
+    }
+  }
+  const { user, system } = process.cpuUsage(cpu);
+  process.stdout.write(`${summaryOf(results, (user + system) / 1e6)}\n`);
+  return 0;
+}
+
+function bugOf(name: string): Bug {
+  const bug = bugNamed(name);
+  if (bug === undefined) throw new Error(`no bug is called ${name}; --help lists them`);
+  return bug;
+}

@@ -1,0 +1,57 @@
+import type { AcceptedDesired, InstanceRecord } from "@flotilla/edge-agent/app/state/ports";
+import type { UpKind } from "@flotilla/shared/protocol/topics";
+
+/** A message in the outbox as it lies on the disk. */
+export interface StoredMessage {
+  readonly id: string;
+  readonly kind: UpKind;
+  readonly body: string;
+  readonly coalesceKey: string | undefined;
+  readonly replyTo: string | undefined;
+}
+
+/** What the agent's database holds. */
+export interface AgentDatabase {
+  epoch: number;
+  converged: number;
+  dropped: number;
+  desired: AcceptedDesired | undefined;
+  instances: Map<string, InstanceRecord>;
+  outbox: StoredMessage[];
+}
+
+/** A node's disk, as far as the agent writes it: the database, and beside it the file with the floors. It outlives processes and power cuts. */
+export class AgentDisk {
+  database: AgentDatabase = {
+    epoch: 0,
+    converged: 0,
+    dropped: 0,
+    desired: undefined,
+    instances: new Map(),
+    outbox: [],
+  };
+  readonly floor: { epoch: number; revision: number } = { epoch: 0, revision: 0 };
+  isFull = false;
+  #lastGood: AgentDatabase | undefined;
+
+  /** The copy that a damaged database is replaced by. */
+  saveLastGood(): void {
+    this.#lastGood = copyOf(this.database);
+  }
+
+  /** The database is found damaged at a start. False: there is no copy yet, and it begins empty. */
+  restoreLastGood(): boolean {
+    const found = this.#lastGood;
+    this.database = found === undefined ? new AgentDisk().database : copyOf(found);
+    return found !== undefined;
+  }
+}
+
+/** A copy that later writes do not reach. Records are never changed in place. */
+export function copyOf(database: AgentDatabase): AgentDatabase {
+  return {
+    ...database,
+    instances: new Map(database.instances),
+    outbox: [...database.outbox],
+  };
+}

@@ -1,0 +1,258 @@
+import { CapacityCollector } from "@flotilla/edge-agent/app/capacity/capacity-collector";
+import type { CapacityProbe } from "@flotilla/edge-agent/app/capacity/ports";
+import { LinkService } from "@flotilla/edge-agent/app/link/link-service";
+import type { Credentials } from "@flotilla/edge-agent/app/link/ports";
+import { Reconciler } from "@flotilla/edge-agent/app/reconcile/reconciler";
+import { must } from "@flotilla/shared/kernel/assert";
+import type { Service } from "@flotilla/shared/kernel/service";
+import type { Capacity, Inventory } from "@flotilla/shared/model/capacity";
+import { runServices } from "@flotilla/shared/platform/supervisor";
+import type { Codec } from "@flotilla/shared/protocol/codec";
+import type { Bugs } from "../bugs.ts";
+import { SimLink } from "../net/agent-link.ts";
+import type { Connection } from "../net/connection.ts";
+import { bugLog } from "../world/bug-log.ts";
+import { noMetrics } from "../world/no-metrics.ts";
+import { ProcessClock, ProcessLife } from "../world/process-life.ts";
+import { Dice, streamOf } from "../world/seeds.ts";
+import { simVerifier } from "../world/signing.ts";
+import { SimAgentStore, type StoreWitness } from "./agent-store.ts";
+import type { Machine } from "./machine.ts";
+import { SimProbeRunner, SimRuntime } from "./process-runtime.ts";
+
+/** The service manager starts a dead agent again after this. */
+export const AGENT_RESTART_MS = 2_000;
+
+export interface AgentHostDeps {
+  readonly machine: Machine;
+  readonly capacity: Capacity;
+  readonly codec: Codec;
+  readonly seed: number;
+  readonly accept: (name: string, connection: Connection) => void;
+  readonly published: (topic: string, payload: Uint8Array) => void;
+  readonly storeWitness: StoreWitness;
+  readonly onBug: (message: string) => void;
+  readonly bugs: Bugs;
+}
+
+/** Starts the agent of one machine, again and again. */
+export class AgentHost {
+  readonly machine: Machine;
+  readonly #deps: AgentHostDeps;
+  readonly #dice: Dice;
+  #life: ProcessLife | undefined;
+  #dark: readonly Connection[] = [];
+  #starts = 0;
+  #isWanted = true;
+
+  constructor(deps: AgentHostDeps) {
+    this.#deps = deps;
+    this.machine = deps.machine;
+    this.#dice = new Dice(streamOf(deps.seed, `agent ${deps.machine.name} machine`));
+  }
+
+  get isRunning(): boolean {
+    return this.#life?.isAlive === true;
+  }
+
+  /** The process that runs now. */
+  get life(): ProcessLife | undefined {
+    return this.#life;
+  }
+
+  boot(): void {
+    this.machine.powerOn();
+    for (const connection of this.#dark) connection.powerOn("down");
+    this.#dark = [];
+    this.start();
+  }
+
+  /** The power goes: agent and workloads at once, and nobody says goodbye. */
+  powerOff(): void {
+    this.#isWanted = false;
+    this.#life?.kill();
+    this.machine.powerOff();
+  }
+
+  /** Kept down until it is started again by hand, or by the service manager when `restart`. */
+  kill(options: { readonly restart: boolean }): void {
+    this.#isWanted = options.restart;
+    this.#life?.kill();
+  }
+
+  start(): void {
+    this.#isWanted = true;
+    if (!this.machine.isPowered || this.isRunning) return;
+    const { machine } = this;
+    const life = new ProcessLife(`agent ${machine.name}`, machine.name);
+    this.#life = life;
+    machine.loop.trace.say(`${machine.name}: agent starts`);
+    const link: { current: SimLink | undefined } = { current: undefined };
+    life.onDeath(() => {
+      machine.loop.trace.say(`${machine.name}: agent is dead`);
+      const left = link.current?.processDied(machine.isPowered && this.#says) ?? [];
+      if (!machine.isPowered) this.#dark = left;
+      this.#startLater();
+    });
+    try {
+      link.current = this.#wire(life);
+    } catch {
+      // Its store could not be opened: it ends, and is started again.
+      life.kill();
+    }
+  }
+
+  /** A kernel that lives closes the sockets of the dead. */
+  get #says(): boolean {
+    return this.machine.isPowered;
+  }
+
+  #startLater(): void {
+    if (!this.#isWanted || !this.machine.isPowered) return;
+    this.machine.loop.schedule(AGENT_RESTART_MS, this.machine, "service manager", () => {
+      if (this.#isWanted) this.start();
+    });
+  }
+
+  #wire(life: ProcessLife): SimLink {
+    const { machine, codec, seed, bugs, onBug } = this.#deps;
+    const name = `${machine.name} ${++this.#starts}`;
+    const random = streamOf(seed, `agent ${name}`);
+    const clock = new ProcessClock(machine.loop, life, machine);
+    const log = bugLog((message) => life.isAlive && onBug(`${machine.name}: ${message}`));
+    const metrics = noMetrics();
+    const witness = this.#deps.storeWitness;
+    const store = new SimAgentStore({ disk: machine.disk, life, random, witness, bugs });
+    const runtime = new SimRuntime({ machine, life, dice: this.#dice, bugs });
+    const link = this.#link(life, store);
+    const capacity = new CapacityCollector(
+      {},
+      { probe: this.#probe(), store, clock, log, metrics, onReport: () => service.wake() },
+    );
+    const reconciler = new Reconciler(
+      {
+        agentId: `agent-${machine.name}`,
+        nodeId: machine.name,
+        nodeAddress: "10.0.0.1",
+        inheritedEnvironment: { PATH: "/bin" },
+        bootId: machine.bootId,
+      },
+      {
+        store,
+        runtime,
+        probeRunner: new SimProbeRunner({ machine, clock, dice: this.#dice }),
+        clock,
+        random,
+        log,
+        metrics,
+        onChange: () => service.wake(),
+      },
+    );
+    const service = new LinkService(
+      {},
+      {
+        link,
+        store,
+        codec,
+        clock,
+        random,
+        log,
+        metrics,
+        credentials: { load: () => credentialsOf(machine.name) },
+        verifier: simVerifier({ trustsAll: bugs.has("trust-any-signature") }),
+        onDesiredAccepted: () => reconciler.wake(),
+        onLogGet: ({ instance }) =>
+          Promise.resolve({ instance, text: "", truncated: false, error: "no log" }),
+        birthFacts: () => ({
+          agentVersion: "0.1.0",
+          bootId: machine.bootId,
+          ...must(capacity.birthFacts(), "prepared before the link starts"),
+          reported: reconciler.reported(),
+        }),
+        onUnauthorized: () => undefined,
+      },
+    );
+    void this.#run(life, [reconciler, capacity, service], { capacity, clock, log, random });
+    return link;
+  }
+
+  async #run(
+    life: ProcessLife,
+    services: readonly Service[],
+    deps: {
+      readonly capacity: CapacityCollector;
+      readonly clock: ProcessClock;
+      readonly log: ReturnType<typeof bugLog>;
+      readonly random: ReturnType<typeof streamOf>;
+    },
+  ): Promise<void> {
+    try {
+      await deps.capacity.prepare();
+      await runServices({ services, signal: new AbortController().signal }, deps);
+    } catch (error) {
+      if (life.isAlive) this.#deps.onBug(`${this.machine.name}: ${String(error)}`);
+    }
+  }
+
+  #link(life: ProcessLife, _store: SimAgentStore): SimLink {
+    const { machine, accept, published, bugs } = this.#deps;
+    return new SimLink({
+      loop: machine.loop,
+      life,
+      road: machine.road,
+      accept: (connection) => accept(machine.name, connection),
+      published,
+      opened: () => {
+        machine.loop.trace.say(`${machine.name}: session is open`);
+        if (!bugs.has("restart-on-reconnect")) return;
+        for (const process of [...machine.processes.values()]) {
+          machine.witness.signalled(machine, process, "SIGKILL");
+          machine.end(process);
+        }
+      },
+      bugs,
+    });
+  }
+
+  #probe(): CapacityProbe {
+    const { capacity } = this.#deps;
+    return {
+      inventory: () => Promise.resolve(INVENTORY),
+      read: () =>
+        Promise.resolve({
+          capacity,
+          usage: {
+            cpuRatio: this.#dice.between(0.1, 0.6),
+            memoryUsedBytes: Math.floor(capacity.memoryBytes * this.#dice.between(0.2, 0.4)),
+            diskUsedBytes: Math.floor(capacity.diskBytes * 0.3),
+          },
+        }),
+    };
+  }
+}
+
+const INVENTORY: Inventory = {
+  architecture: "x64",
+  operatingSystem: "linux",
+  kernelVersion: "6.8",
+  cpuModel: "simulated",
+  manufacturer: "",
+  machineModel: "",
+  runtimes: ["process"],
+  gpus: [],
+};
+
+function credentialsOf(nodeId: string): Credentials {
+  return {
+    nodeId,
+    shard: "0",
+    certificate: "",
+    privateKey: "",
+    caCertificate: "",
+    signingKey: "",
+    mqttUrl: "mqtts://hub:8883",
+    apiUrl: "https://hub:8443",
+    certificateNotBeforeMs: 0,
+    certificateExpiresMs: 4_000_000_000_000,
+  };
+}

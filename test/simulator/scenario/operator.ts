@@ -1,0 +1,275 @@
+import type { ServedKind, WriteOptions } from "@flotilla/hub/app/resources/ports";
+import type { HubState } from "../hub/hub-state.ts";
+import { keyText } from "../hub/hub-state.ts";
+import type { HubHost } from "../hub/hub.ts";
+import type { Auditor } from "../check/auditor.ts";
+import type { Trace } from "../world/trace.ts";
+import type { Dice } from "../world/seeds.ts";
+
+/** Few names, so that a deleted Application comes again under its name. */
+const NAMES = ["amber", "beryl", "coral", "dune", "elm"] as const;
+const OPTIONS: WriteOptions = {
+  user: { name: "operator", groups: [] },
+  fieldValidation: "Strict",
+};
+const ABSENT = "absent";
+
+type Kind = "Application" | "EdgeNode";
+
+/** What an operator may find under a name: the last write that was acknowledged, or one whose answer never came. */
+interface Known {
+  certain: string;
+  possible: string[];
+  isBusy: boolean;
+}
+
+/** A person who edits, scales, deletes and cordons, through the hub's real resource API, and remembers what was promised. */
+export class Operator {
+  readonly #hub: HubHost;
+  readonly #dice: Dice;
+  readonly #trace: Trace;
+  readonly #auditor: Auditor;
+  readonly #nodes: readonly string[];
+  readonly #known = new Map<string, Known>();
+  readonly #specs = new Map<string, AppDraft>();
+  #version = 0;
+
+  constructor(deps: {
+    readonly hub: HubHost;
+    readonly dice: Dice;
+    readonly trace: Trace;
+    readonly auditor: Auditor;
+    readonly nodes: readonly string[];
+  }) {
+    this.#hub = deps.hub;
+    this.#dice = deps.dice;
+    this.#trace = deps.trace;
+    this.#auditor = deps.auditor;
+    this.#nodes = deps.nodes;
+  }
+
+  /** One deed, drawn. */
+  act(): void {
+    const name = this.#dice.pick(NAMES) ?? NAMES[0];
+    const draft = this.#specs.get(name);
+    const draw = this.#dice.between(0, 1);
+    if (draw < 0.1) this.#editNode(this.#dice.chance(0.5) ? "cordon" : "drain");
+    else if (draw < 0.2) this.#editNode("open");
+    else if (draft === undefined) this.#create(name);
+    else if (draw < 0.32) this.#delete(name);
+    else if (draw < 0.6) this.#put(name, { ...draft, replicas: this.#dice.whole(0, 4) });
+    else if (draw < 0.66) this.#put(name, { ...draft, program: "missing" });
+    else this.#put(name, { ...draft, program: this.#program(), version: ++this.#version });
+  }
+
+  /** Everything that a person can have broken is put right; false while the hub does not answer. */
+  mend(): boolean {
+    if (this.#hub.running === undefined) return false;
+    for (const node of this.#nodes) this.#node(node, { unschedulable: false, drain: false });
+    for (const [name, draft] of this.#specs)
+      this.#put(name, draft.program === "missing" ? { ...draft, program: "service" } : draft);
+    return true;
+  }
+
+  /** True when no answer is outstanding. */
+  get isIdle(): boolean {
+    return [...this.#known.values()].every((k) => !k.isBusy);
+  }
+
+  /** The hub died: what was asked and not answered may or may not have been done. */
+  hubDied(): void {
+    for (const known of this.#known.values()) known.isBusy = false;
+  }
+
+  /** Invariant 16: what was acknowledged is there. */
+  look(state: HubState): void {
+    for (const [key, known] of this.#known) {
+      const object = state.objects.get(key);
+      const isGone = object === undefined || object.metadata.deletionTimestamp !== undefined;
+      const found = isGone ? ABSENT : valueOf(object);
+      if (found !== known.certain && !known.possible.includes(found))
+        this.#auditor.broken(
+          "invariant 16",
+          `${key} is ${found}; the operator was promised ${known.certain}`,
+        );
+    }
+  }
+
+  #program(): string {
+    return this.#dice.chance(0.2) ? "stubborn" : "service";
+  }
+
+  #create(name: string): void {
+    const draft: AppDraft = {
+      replicas: this.#dice.whole(1, 3),
+      program: this.#program(),
+      version: ++this.#version,
+      milliCpu: this.#dice.whole(2, 15) * 100,
+      isDouble: this.#dice.chance(0.25),
+      hasProbes: this.#dice.chance(0.5),
+      job: this.#dice.chance(0.4)
+        ? {
+            completions: this.#dice.whole(1, 3),
+            runsMs: this.#dice.whole(500, 20_000),
+            failureRatio: this.#dice.chance(0.5) ? 0.3 : 0,
+          }
+        : undefined,
+    };
+    const spec = specOf(draft);
+    const body = {
+      apiVersion: "apps.kurator.dev/v1alpha1",
+      kind: "Application",
+      metadata: { name, namespace: "default" },
+      spec,
+    };
+    this.#do("Application", name, spec, (api) =>
+      api.create("Application", "default", body, OPTIONS),
+    ).then(
+      (done) => done && void this.#specs.set(name, draft),
+      () => undefined,
+    );
+  }
+
+  #put(name: string, draft: AppDraft): void {
+    const spec = specOf(draft);
+    const target = { kind: "Application", namespace: "default", name } satisfies Target;
+    this.#do("Application", name, spec, (api) => api.mergePatch(target, { spec }, OPTIONS)).then(
+      (done) => done && void this.#specs.set(name, draft),
+      () => undefined,
+    );
+  }
+
+  #delete(name: string): void {
+    this.#do("Application", name, undefined, (api) =>
+      api.remove("Application", "default", name, { user: OPTIONS.user }),
+    ).then(
+      (done) => done && void this.#specs.delete(name),
+      () => undefined,
+    );
+  }
+
+  #editNode(what: "cordon" | "drain" | "open"): void {
+    const name = this.#dice.pick(this.#nodes);
+    if (name === undefined) return;
+    this.#node(name, { unschedulable: what === "cordon", drain: what === "drain" });
+  }
+
+  #node(name: string, change: { readonly unschedulable: boolean; readonly drain: boolean }): void {
+    const current = this.#hub.running?.store.get("EdgeNode", "", name);
+    if (current === undefined) return;
+    const spec = { ...current.spec, ...change };
+    const target = { kind: "EdgeNode", namespace: "", name } satisfies Target;
+    this.#do("EdgeNode", name, spec, (api) => api.mergePatch(target, { spec }, OPTIONS)).catch(
+      () => undefined,
+    );
+  }
+
+  /** True when the hub said that it is done. */
+  async #do(
+    kind: Kind,
+    name: string,
+    spec: unknown,
+    deed: (api: NonNullable<HubHost["running"]>["api"]) => Promise<unknown>,
+  ): Promise<boolean> {
+    const { running } = this.#hub;
+    if (running === undefined) return false;
+    const known = this.#knownOf(kind, name, running.store);
+    if (known.isBusy) return false;
+    const asked = spec === undefined ? ABSENT : sortedJson(spec);
+    known.isBusy = true;
+    known.possible.push(asked);
+    this.#trace.say(`operator: ${kind} ${name} ${asked === ABSENT ? "deleted" : asked.slice(0, 150)}`);
+    try {
+      await deed(running.api);
+      known.certain = asked;
+      known.possible = [];
+      known.isBusy = false;
+      this.#trace.say(`operator: ${kind} ${name} acknowledged`);
+      return true;
+    } catch (error) {
+      known.isBusy = false;
+      const last = known.possible.lastIndexOf(asked);
+      known.possible.splice(last, 1);
+      this.#trace.say(`operator: ${kind} ${name} refused: ${String(error).slice(0, 200)}`);
+      return false;
+    }
+  }
+
+  #knownOf(kind: Kind, name: string, store: NonNullable<HubHost["running"]>["store"]): Known {
+    const namespace = kind === "Application" ? "default" : "";
+    const key = keyText({ kind, namespace, name });
+    const found = this.#known.get(key);
+    if (found !== undefined) return found;
+    const object = store.get(kind, namespace, name);
+    const known: Known = {
+      certain: object === undefined ? ABSENT : valueOf(object),
+      possible: [],
+      isBusy: false,
+    };
+    this.#known.set(key, known);
+    return known;
+  }
+}
+
+interface Target {
+  readonly kind: ServedKind;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+interface AppDraft {
+  readonly replicas: number;
+  readonly program: string;
+  readonly version: number;
+  readonly milliCpu: number;
+  readonly isDouble: boolean;
+  readonly hasProbes: boolean;
+  readonly job:
+    | { readonly completions: number; readonly runsMs: number; readonly failureRatio: number }
+    | undefined;
+}
+
+function specOf(draft: AppDraft): object {
+  const env = [{ name: "VERSION", value: String(draft.version) }];
+  const requests = { cpu: `${draft.milliCpu}m`, memory: "128Mi" };
+  const probe = { httpGet: { path: "/", port: 8080 }, periodSeconds: 3, failureThreshold: 2 };
+  const main = {
+    name: "main",
+    command: [draft.program],
+    env,
+    resources: { requests },
+    ...(draft.hasProbes ? { readinessProbe: probe, livenessProbe: probe } : {}),
+  };
+  const side = { name: "side", command: ["service"] };
+  const pod = {
+    terminationGracePeriodSeconds: 3,
+    containers: draft.isDouble ? [main, side] : [main],
+  };
+  const web = {
+    name: "web",
+    type: "Deployment",
+    template: { spec: { replicas: draft.replicas, template: { spec: pod } } },
+  };
+  return { components: draft.job === undefined ? [web] : [web, jobOf(draft.job)] };
+}
+
+function jobOf(job: NonNullable<AppDraft["job"]>): object {
+  const command = ["job", String(job.runsMs), String(job.failureRatio)];
+  const resources = { requests: { cpu: "300m", memory: "128Mi" } };
+  const pod = { restartPolicy: "OnFailure", containers: [{ name: "main", command, resources }] };
+  const { completions } = job;
+  const template = { spec: { completions, parallelism: 1, backoffLimit: 2, template: { spec: pod } } };
+  return { name: "batch", type: "Job", template };
+}
+
+function valueOf(object: object): string {
+  return sortedJson("spec" in object ? object.spec : {});
+}
+
+function sortedJson(value: unknown): string {
+  return JSON.stringify(value, (_key, member: unknown) =>
+    typeof member === "object" && member !== null && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : member,
+  );
+}
