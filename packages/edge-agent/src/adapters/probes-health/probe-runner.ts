@@ -9,6 +9,8 @@ import { findProgram } from "../runtime/find-program.ts";
 
 /** Most bytes read of a probed page or of a probe command's output; the rest is not looked at. */
 export const PROBE_BODY_BYTES_MAX: number = 10 * 1024;
+/** How long the output of a probe command that has ended is waited for. */
+const LAST_WORDS_MS = 50;
 /** Longest message of an outcome, characters. */
 const MESSAGE_LENGTH_MAX = 200;
 /** Most redirects that are followed, all to the same host and port. */
@@ -61,18 +63,22 @@ function runExec(
     const output = collectOutput(child.stdout, child.stderr);
     const onAbort = (): void => killGroup(child.pid);
     signal.addEventListener("abort", onAbort, { once: true });
-    const end = (outcome: ProbeOutcome): void => {
+    const end = (outcome: () => ProbeOutcome): void => {
       signal.removeEventListener("abort", onAbort);
-      // A grandchild that holds the pipe open must not hold the probe.
-      child.stdout.destroy();
-      child.stderr.destroy();
-      resolve(outcome);
+      // Its last words are still in the pipes; a grandchild that holds them open must not hold the probe.
+      const finish = (): void => {
+        clearTimeout(timer);
+        child.stdout.destroy();
+        child.stderr.destroy();
+        resolve(outcome());
+      };
+      const timer = setTimeout(finish, LAST_WORDS_MS);
+      child.once("close", finish);
     };
-    child.once("error", (error) => end(failed(`exec: ${error.message}`)));
+    child.once("error", (error) => end(() => failed(`exec: ${error.message}`)));
     child.once("exit", (code, killedBy) => {
-      if (code === 0) end(PASSED);
-      else
-        end(failed(`exec: ${code === null ? String(killedBy) : `exit code ${code}`}${output()}`));
+      const how = code === null ? String(killedBy) : `exit code ${code}`;
+      end(() => (code === 0 ? PASSED : failed(`exec: ${how}${output()}`)));
     });
     if (signal.aborted) onAbort();
   });

@@ -4,6 +4,7 @@ import {
   constants,
   fstatSync,
   ftruncateSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -14,6 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { messageOf } from "@flotilla/shared/kernel/errors";
 import { readFileIfExists } from "@flotilla/shared/platform/files";
 import type { ExitStatus, LogTail } from "../../app/reconcile/ports.ts";
 
@@ -50,11 +52,22 @@ export class InstanceFiles {
     return openSync(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, LOG_MODE);
   }
 
-  /** Cuts every log that is over the limit; its last LOG_PART_BYTES_MAX stay as the older part. */
+  /**
+   * Cuts every log that is over the limit; its last LOG_PART_BYTES_MAX stay as the older part. One that cannot be cut keeps
+   * no other from it; the first failure is thrown at the end.
+   */
   boundLogs(): void {
+    const failures: unknown[] = [];
     for (const folder of namesIn(this.#root))
-      for (const name of namesIn(join(this.#root, folder)).filter((n) => n.endsWith(".log")))
-        boundLog(join(this.#root, folder, name), this.#partBytesMax);
+      for (const name of namesIn(join(this.#root, folder)).filter((n) => n.endsWith(".log"))) {
+        try {
+          boundLog(join(this.#root, folder, name), this.#partBytesMax);
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+    const [first] = failures;
+    if (first !== undefined) throw new Error(messageOf(first), { cause: first });
   }
 
   /** The last lines; of all containers the one that wrote last, unless one is named. Undefined: there is no such log. */
@@ -143,7 +156,8 @@ function namesIn(folder: string): readonly string[] {
 /** Copy, then truncate: what is written between the two is lost, as with logrotate's copytruncate. */
 function boundLog(path: string, partBytesMax: number): void {
   const { O_RDWR, O_NOFOLLOW } = constants;
-  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) <= partBytesMax) return;
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined || !stat.isFile() || stat.size <= partBytesMax) return;
   const fd = openSync(path, O_RDWR | O_NOFOLLOW);
   try {
     const size = fstatSync(fd).size;
@@ -173,7 +187,7 @@ function wantsOlder(path: string): boolean {
 function tailOf(path: string): { readonly bytes: Buffer; readonly isWhole: boolean } | undefined {
   let fd: number;
   try {
-    fd = openSync(path, "r");
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   } catch {
     return undefined;
   }

@@ -51,6 +51,8 @@ export class HostProcessRuntime implements ProcessRuntime {
   readonly #files: InstanceFiles;
   readonly #children = new Map<number, OwnChild>();
   readonly #exits = new Map<string, ExitStatus>();
+  /** Said once, not each second. */
+  #logFailure = "";
 
   constructor(
     options: ProcessRuntimeOptions,
@@ -134,7 +136,10 @@ export class HostProcessRuntime implements ProcessRuntime {
     try {
       this.#files.boundLogs();
     } catch (error) {
-      this.#deps.log.warn({ err: error }, "a log could not be cut");
+      const failure = messageOf(error);
+      if (failure !== this.#logFailure)
+        this.#deps.log.warn({ err: error }, "a log could not be cut");
+      this.#logFailure = failure;
     }
   }
 

@@ -17,15 +17,19 @@ import type { Health } from "../../domain/reconcile/step.ts";
 import { type AgentIdentity, workloadEnvironment } from "./executors.ts";
 import type { ProbeRunner } from "./ports.ts";
 
+/** Longest time between two looks at which probes are due. */
+export const PROBE_TICK_MS = 250;
 /** Most probes under way at once; the rest of those that are due waits for the next tick. */
 export const PROBES_CONCURRENT_MAX = 32;
+
+const PROBE_TICK_MS_MIN = 10;
 
 interface MonitorDeps {
   readonly probeRunner: ProbeRunner;
   readonly clock: Clock;
   readonly metrics: Metrics;
-  /** A probe has told something new. */
-  readonly onResult: () => void;
+  /** A probe's verdict is another one than before. */
+  readonly onVerdict: () => void;
 }
 
 interface WatchedContainer {
@@ -61,6 +65,18 @@ export class HealthMonitor {
     for (const record of running) {
       const runId = record.runId ?? "";
       if (!this.#runs.has(runId)) this.#runs.set(runId, this.#watch(record, runId));
+    }
+  }
+
+  /** Runs the probes of what is tracked until aborted, apart from the reconciler's passes: many probes make no more passes. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    while (!signal.aborted) {
+      this.tick();
+      const nowBootMs = clock.bootMs();
+      const dueMs = (this.nextDueBootMs() ?? Number.POSITIVE_INFINITY) - nowBootMs;
+      const sleepMs = Math.max(PROBE_TICK_MS_MIN, Math.min(PROBE_TICK_MS, dueMs));
+      await clock.sleep(sleepMs, signal).catch(() => undefined);
     }
   }
 
@@ -123,10 +139,11 @@ export class HealthMonitor {
     if (watched.underWay.has(kind) || this.#underWayCount >= PROBES_CONCURRENT_MAX) return;
     watched.underWay.add(kind);
     this.#underWayCount++;
+    const before = watched.states[kind]?.passed;
     void this.#probe(run, watched, kind).finally(() => {
       watched.underWay.delete(kind);
       this.#underWayCount--;
-      if (!run.stop.signal.aborted) this.#deps.onResult();
+      if (watched.states[kind]?.passed !== before) this.#deps.onVerdict();
     });
   }
 

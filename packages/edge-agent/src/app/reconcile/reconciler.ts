@@ -84,8 +84,8 @@ export class Reconciler implements Service {
     this.#options = options;
     this.#deps = deps;
     const { clock, metrics, probeRunner, random, runtime, store } = deps;
-    const onResult = (): void => this.wake();
-    this.#monitor = new HealthMonitor(options, { probeRunner, clock, metrics, onResult });
+    const onVerdict = (): void => this.wake();
+    this.#monitor = new HealthMonitor(options, { probeRunner, clock, metrics, onVerdict });
     this.#execute = makeExecutor(options, {
       store,
       runtime,
@@ -137,13 +137,17 @@ export class Reconciler implements Service {
 
   async run(signal: AbortSignal): Promise<void> {
     this.#lastSweepBootMs = undefined;
+    const ended = new AbortController();
+    const probing = this.#monitor.run(AbortSignal.any([signal, ended.signal]));
     try {
       while (!signal.aborted) {
         const pass = this.pass();
         await this.#rest(pass, signal);
       }
     } finally {
+      ended.abort(new DOMException("the reconciler ended", "AbortError"));
       this.#monitor.stop();
+      await probing;
     }
   }
 
@@ -285,12 +289,7 @@ export class Reconciler implements Service {
     const waits = steps.flatMap((s) =>
       s.kind === "wait" && s.untilBootMs !== undefined ? [s.untilBootMs] : [],
     );
-    const probeAt = this.#monitor.nextDueBootMs();
-    const nextMs = Math.min(
-      nowBootMs + PASS_INTERVAL_MS,
-      ...waits,
-      ...(probeAt === undefined ? [] : [probeAt]),
-    );
+    const nextMs = Math.min(nowBootMs + PASS_INTERVAL_MS, ...waits);
     return Math.max(PASS_GAP_MS, nextMs - nowBootMs);
   }
 }
