@@ -164,10 +164,10 @@ test("NODE_OPTIONS of a workload are not the recorder's", async () => {
     recordExit: true,
     environment: { PATH, NODE_OPTIONS: "--no-such-option-at-all" },
   });
-  const log = await until(
-    "its output",
-    () => runtime.readLog({ instanceId: "i", tailLines: 5 })?.text,
-  );
+  const log = await until("its output", () => {
+    const text = runtime.readLog({ instanceId: "i", tailLines: 5 })?.text ?? "";
+    return text === "" ? undefined : text;
+  });
   expect(log).toBe("--no-such-option-at-all\n");
   store.close();
 });
