@@ -5,7 +5,9 @@ import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
+  Pkcs10CertificateRequest,
   SubjectAlternativeNameExtension,
+  type X509Certificate,
   X509CertificateGenerator,
 } from "@peculiar/x509";
 
@@ -27,10 +29,10 @@ export interface TestCa {
     name: string,
     times?: { readonly notBeforeMs: number; readonly notAfterMs: number },
   ): Promise<KeyAndCertificate>;
-  /** A client certificate for a key that somebody else holds. */
-  sign(
+  /** A client certificate for the key of a PKCS#10 request. */
+  signCsr(
     name: string,
-    publicKey: webcrypto.CryptoKey,
+    csr: string,
     times?: { readonly notBeforeMs: number; readonly notAfterMs: number },
   ): Promise<string>;
 }
@@ -49,40 +51,7 @@ export async function makeTestCa(name = "test CA"): Promise<TestCa> {
     },
     webcrypto,
   );
-  const leaf = async (options: {
-    readonly name: string;
-    readonly names: readonly string[];
-    readonly usage: ExtendedKeyUsage;
-    readonly publicKey: webcrypto.CryptoKey;
-    readonly notBeforeMs?: number;
-    readonly notAfterMs?: number;
-  }): Promise<string> => {
-    const certificate = await X509CertificateGenerator.create(
-      {
-        serialNumber: Buffer.from(webcrypto.getRandomValues(new Uint8Array(8))).toString("hex"),
-        subject: [{ CN: [options.name] }],
-        issuer: ca.subjectName,
-        notBefore: new Date(options.notBeforeMs ?? 0),
-        notAfter: new Date(options.notAfterMs ?? Date.parse("2100-01-01")),
-        signingAlgorithm: SIGNING,
-        publicKey: options.publicKey,
-        signingKey: keys.privateKey,
-        extensions: [
-          new BasicConstraintsExtension(false, undefined, true),
-          new ExtendedKeyUsageExtension([options.usage], false),
-          new SubjectAlternativeNameExtension(
-            options.names.map((value) => ({
-              type: /^[\d.]+$/.test(value) ? ("ip" as const) : ("dns" as const),
-              value,
-            })),
-            false,
-          ),
-        ],
-      },
-      webcrypto,
-    );
-    return certificate.toString("pem");
-  };
+  const leaf = (options: LeafOptions): Promise<string> => makeLeaf({ ca, keys }, options);
   const certificate = ca.toString("pem");
   return {
     certificate,
@@ -99,9 +68,52 @@ export async function makeTestCa(name = "test CA"): Promise<TestCa> {
       const options = { name: node, names: [node], usage, publicKey, ...times };
       return { privateKey, certificate: await leaf(options) };
     },
-    sign: (node, publicKey, times) =>
-      leaf({ name: node, names: [node], usage: ExtendedKeyUsage.clientAuth, publicKey, ...times }),
+    signCsr: async (node, csr, times) => {
+      const publicKey = await new Pkcs10CertificateRequest(csr).publicKey.export(webcrypto);
+      const usage = ExtendedKeyUsage.clientAuth;
+      return leaf({ name: node, names: [node], usage, publicKey, ...times });
+    },
   };
+}
+
+interface LeafOptions {
+  readonly name: string;
+  readonly names: readonly string[];
+  readonly usage: ExtendedKeyUsage;
+  readonly publicKey: webcrypto.CryptoKey;
+  readonly notBeforeMs?: number;
+  readonly notAfterMs?: number;
+}
+
+async function makeLeaf(
+  issuer: { readonly ca: X509Certificate; readonly keys: webcrypto.CryptoKeyPair },
+  options: LeafOptions,
+): Promise<string> {
+  const certificate = await X509CertificateGenerator.create(
+    {
+      serialNumber: Buffer.from(webcrypto.getRandomValues(new Uint8Array(8))).toString("hex"),
+      subject: [{ CN: [options.name] }],
+      issuer: issuer.ca.subjectName,
+      notBefore: new Date(options.notBeforeMs ?? 0),
+      notAfter: new Date(options.notAfterMs ?? Date.parse("2100-01-01")),
+      signingAlgorithm: SIGNING,
+      publicKey: options.publicKey,
+      signingKey: issuer.keys.privateKey,
+      extensions: [
+        new BasicConstraintsExtension(false, undefined, true),
+        new ExtendedKeyUsageExtension([options.usage], false),
+        new SubjectAlternativeNameExtension(
+          options.names.map((value) => ({
+            type: /^[\d.]+$/.test(value) ? ("ip" as const) : ("dns" as const),
+            value,
+          })),
+          false,
+        ),
+      ],
+    },
+    webcrypto,
+  );
+  return certificate.toString("pem");
 }
 
 async function newPair(): Promise<{

@@ -1,8 +1,20 @@
-/** The hub's enrolment endpoints, as the agent calls them. */
+/**
+ * Why an enrolment or a renewal did not come about. `enrolment-refused` carries the hub's own code in its fields and the
+ * hub's message and mend.
+ */
+export type EnrolmentErrorCode =
+  | "ca-mismatch"
+  | "hub-unreachable"
+  | "enrolment-refused"
+  | "bad-answer"
+  | "bad-join-string"
+  | "not-enrolled";
+
+/** The hub's enrolment endpoints, as the agent calls them. Both throw CodedError with an EnrolmentErrorCode. */
 export interface EnrolmentClient {
   /**
-   * Fetches the CA certificate and returns it only when its SHA-256 is the join string's; not a byte of the token leaves
-   * before that. Throws CodedError `ca-mismatch` or `hub-unreachable`.
+   * Fetches the CA certificate and goes on only when its SHA-256 is the join string's; not a byte of the token leaves
+   * before that, nor to a server that has no certificate of that CA.
    */
   join(request: {
     readonly join: JoinString;
@@ -39,7 +51,15 @@ export interface EnrolmentAnswer {
 export interface KeyMaker {
   /** EC P-256 key (PKCS#8 PEM) and a PKCS#10 request (PEM) signed by it. */
   makeKeyAndCsr(nodeName: string): Promise<{ readonly privateKey: string; readonly csr: string }>;
+  /** Base64 of the ECDSA signature with SHA-256, DER. */
   sign(privateKey: string, message: string): string;
+  /** True when the certificate was issued by this CA for this key and this node. */
+  isUsable(credentials: {
+    readonly certificate: string;
+    readonly privateKey: string;
+    readonly caCertificate: string;
+    readonly nodeId: string;
+  }): boolean;
   certificateTimes(certificate: string): {
     readonly notBeforeMs: number;
     readonly notAfterMs: number;
