@@ -304,6 +304,28 @@ test("tcpSocket probes pass when somebody listens", async () => {
   expect(await probing({})).toMatchObject({ ok: false });
 });
 
+test("a container that names no folder starts in the work folder, and so does its exec probe", async () => {
+  const { runtime, store } = realAgent(folder.path, { workDir: folder.path });
+  start(runtime, { command: ["pwd"] });
+  const log = await until("its output", () => {
+    const text = runtime.readLog({ instanceId: "i", tailLines: 1 })?.text ?? "";
+    return text === "" ? undefined : text;
+  });
+  expect(log).toBe(`${folder.path}\n`);
+  const context = {
+    host: "127.0.0.1",
+    container: { name: "main" },
+    environment: { PATH },
+    timeoutMs: 5_000,
+  };
+  const probe = { exec: { command: ["test", "-d", "instances"] } };
+  const runner = new HostProbeRunner({ workDir: folder.path });
+  expect(await runner.run(probe, context, new AbortController().signal)).toMatchObject({
+    ok: true,
+  });
+  store.close();
+});
+
 test("a program found by a relative path is taken from the working folder", async () => {
   const script = join(folder.path, "run.sh");
   writeFileSync(script, "#!/bin/sh\necho here $PWD\n");

@@ -93,7 +93,7 @@ export class ManualNode {
 }
 
 /** Answers of probes, set by the test; passing unless told. */
-export class FakeProbes implements ProbeRunner {
+class FakeProbes implements ProbeRunner {
   answer: ProbeOutcome = { ok: true, message: "" };
   count = 0;
 

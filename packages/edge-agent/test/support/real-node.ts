@@ -14,7 +14,10 @@ import type { FoundProcess } from "../../src/app/reconcile/ports.ts";
 import { Reconciler } from "../../src/app/reconcile/reconciler.ts";
 
 /** What a test agent on this machine is made of; its id is its folder's name, so that tests do not see each other. */
-export function realAgent(directory: string, options: { readonly logPartBytesMax?: number } = {}) {
+export function realAgent(
+  directory: string,
+  options: { readonly logPartBytesMax?: number; readonly workDir?: string } = {},
+) {
   const clock = systemClock();
   const log = silentLog();
   const random = systemRandom();

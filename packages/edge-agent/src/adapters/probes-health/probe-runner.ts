@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect } from "node:net";
+import { resolve } from "node:path";
 import { messageOf } from "@flotilla/shared/kernel/errors";
 import type { Container, Probe } from "@flotilla/shared/model/workload";
 import type { ProbeContext, ProbeOutcome, ProbeRunner } from "../../app/reconcile/ports.ts";
@@ -23,19 +24,41 @@ type TcpSocket = NonNullable<Probe["tcpSocket"]>;
 
 /** Runs health probes as the kubelet does: exec by exit code, httpGet by status 200–399, tcpSocket by connecting. */
 export class HostProbeRunner implements ProbeRunner {
+  readonly #workDir: string;
+
+  constructor(
+    options: {
+      /** As the runtime's: where exec probes start whose container names no folder; default: the agent's. */
+      readonly workDir?: string;
+    } = {},
+  ) {
+    this.#workDir = options.workDir ?? process.cwd();
+  }
+
   async run(probe: Probe, context: ProbeContext, signal: AbortSignal): Promise<ProbeOutcome> {
     const timeout = AbortSignal.timeout(context.timeoutMs);
     const until = AbortSignal.any([signal, timeout]);
     try {
-      const outcome = await runKind(probe, context, until);
+      const outcome = await runKind(
+        probe,
+        { ...context, workingDir: this.#workingDirOf(context) },
+        until,
+      );
       return timeout.aborted && !outcome.ok ? timedOut(context) : outcome;
     } catch (error) {
       return timeout.aborted ? timedOut(context) : failed(messageOf(error));
     }
   }
+
+  #workingDirOf(context: ProbeContext): string {
+    return resolve(this.#workDir, context.container.workingDir ?? ".");
+  }
 }
 
-function runKind(probe: Probe, context: ProbeContext, signal: AbortSignal): Promise<ProbeOutcome> {
+/** With the folder that exec starts in. */
+type PlacedContext = ProbeContext & { readonly workingDir: string };
+
+function runKind(probe: Probe, context: PlacedContext, signal: AbortSignal): Promise<ProbeOutcome> {
   if (probe.exec !== undefined) return runExec(probe.exec.command, context, signal);
   if (probe.httpGet !== undefined) return runHttp(probe.httpGet, context, signal);
   if (probe.tcpSocket !== undefined) return runTcp(probe.tcpSocket, context, signal);
@@ -45,11 +68,11 @@ function runKind(probe: Probe, context: ProbeContext, signal: AbortSignal): Prom
 /** The command in a process group of its own, so that at the time-out all that it started ends with it. */
 function runExec(
   command: readonly string[],
-  context: ProbeContext,
+  context: PlacedContext,
   signal: AbortSignal,
 ): Promise<ProbeOutcome> {
   const [name = "", ...args] = command;
-  const workingDir = context.container.workingDir ?? process.cwd();
+  const { workingDir } = context;
   const found = findProgram(name, { workingDir, path: context.environment["PATH"] });
   if (!found.ok) return Promise.resolve(failed(`exec ${found.message}`));
   return new Promise((resolve) => {

@@ -31,6 +31,8 @@ export interface ProcessRuntimeOptions {
   readonly bootId: string;
   /** Program and leading arguments of the exit recorder: the node binary and `main/exit-recorder`. */
   readonly exitRecorder: readonly [program: string, ...args: string[]];
+  /** Folder in which containers start that name none, and from which a relative `workingDir` is taken; default: the agent's. */
+  readonly workDir?: string;
   readonly logPartBytesMax?: number;
 }
 
@@ -69,7 +71,7 @@ export class HostProcessRuntime implements ProcessRuntime {
   }
 
   start(request: StartRequest): StartOutcome {
-    const program = programOf(request);
+    const program = programOf(request, this.#options.workDir ?? process.cwd());
     if ("reason" in program) return program;
     this.#files.removeExits(request.instanceId, request.container.name);
     let log: number;
@@ -249,6 +251,7 @@ export class HostProcessRuntime implements ProcessRuntime {
 
 function programOf(
   request: StartRequest,
+  workDir: string,
 ): OkProgram | Extract<StartOutcome, { readonly ok: false }> {
   const { command, args = [], workingDir } = request.container;
   const [name, ...rest] = command ?? [];
@@ -258,7 +261,7 @@ function programOf(
       reason: "NoCommand",
       message: `container ${request.container.name}: the process runtime needs a command; an image alone needs a container runtime`,
     };
-  const cwd = resolve(workingDir ?? ".");
+  const cwd = resolve(workDir, workingDir ?? ".");
   if (!isFolder(cwd))
     return {
       ok: false,
