@@ -94,10 +94,17 @@ async function openSession(
   over: Partial<SessionOptions> = {},
   onMessage: (topic: string, payload: Uint8Array) => void = () => undefined,
 ): Promise<Session> {
-  const opened = await link.open(optionsFor(port, over), onMessage);
+  const opened = await open(optionsFor(port, over), onMessage);
   if (!opened.ok) throw new Error(`not opened: ${JSON.stringify(opened.end)}`);
   cleanups.push(() => opened.session.close());
   return opened.session;
+}
+
+function open(
+  options: SessionOptions,
+  onMessage: (topic: string, payload: Uint8Array) => void,
+): ReturnType<MqttLink["open"]> {
+  return link.open(options, onMessage, new AbortController().signal);
 }
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -157,7 +164,7 @@ test("a hub of another CA, or of another name, is not trusted, and not a byte of
       packets += 1;
       callback(null, true);
     };
-    const opened = await link.open(optionsFor(port), () => undefined);
+    const opened = await open(optionsFor(port), () => undefined);
     expect(opened).toMatchObject({ ok: false, end: { kind: "unreachable" } });
     expect(packets).toBe(0);
   }
@@ -167,21 +174,21 @@ test("a certificate that the hub does not accept is told from a hub that is away
   const { port } = await startBroker();
   const other = await makeTestCa("other CA");
   const stranger = await other.client("n1");
-  const opened = await link.open(optionsFor(port, stranger), () => undefined);
+  const opened = await open(optionsFor(port, stranger), () => undefined);
   expect(opened.ok ? "opened" : opened.end.kind).toMatch(/^(unauthorized|refused)$/);
 });
 
 test.each([
   [5, "unauthorized"],
   [4, "unauthorized"],
-  [3, "refused"],
+  [3, "unreachable"],
   [2, "refused"],
 ] as const)("CONNACK %i is %s", async (returnCode, kind) => {
   const { broker, port } = await startBroker();
   broker.authenticate = (_client, _user, _password, callback) => {
     callback(Object.assign(new Error("no"), { returnCode }), false);
   };
-  expect(await link.open(optionsFor(port), () => undefined)).toMatchObject({
+  expect(await open(optionsFor(port), () => undefined)).toMatchObject({
     ok: false,
     end: { kind },
   });
@@ -190,7 +197,7 @@ test.each([
 test("a subscription that is refused is no session", async () => {
   const { broker, port } = await startBroker();
   broker.authorizeSubscribe = (_client, _subscription, callback) => callback(null, null);
-  expect(await link.open(optionsFor(port), () => undefined)).toMatchObject({
+  expect(await open(optionsFor(port), () => undefined)).toMatchObject({
     ok: false,
     end: { kind: "refused" },
   });
@@ -209,14 +216,36 @@ test("nobody listening, a server that stays silent and an address that is none a
   );
   const unreachable = { ok: false, end: { kind: "unreachable" } };
   const noop = (): void => undefined;
-  expect(await link.open(optionsFor(port, { connectTimeoutMs: 300 }), noop)).toMatchObject(
-    unreachable,
+  expect(await open(optionsFor(port, { connectTimeoutMs: 300 }), noop)).toMatchObject(unreachable);
+  expect(await open(optionsFor(1), noop)).toMatchObject(unreachable);
+  expect(await open(optionsFor(port, { url: "not a url" }), noop)).toMatchObject(unreachable);
+  expect(await open(optionsFor(port, { privateKey: "no key" }), noop)).toMatchObject(unreachable);
+});
+
+test("opening is given up at once when it is aborted, and an open session is closed", async () => {
+  const silent = createTcpServer((socket) => {
+    socket.on("error", () => socket.destroy()).resume();
+  });
+  const port = await listen(silent);
+  cleanups.push(
+    () =>
+      new Promise((resolve) => {
+        silent.close(resolve);
+      }),
   );
-  expect(await link.open(optionsFor(1), noop)).toMatchObject(unreachable);
-  expect(await link.open(optionsFor(port, { url: "not a url" }), noop)).toMatchObject(unreachable);
-  expect(await link.open(optionsFor(port, { privateKey: "no key" }), noop)).toMatchObject(
-    unreachable,
-  );
+  const controller = new AbortController();
+  const opening = link.open(optionsFor(port), () => undefined, controller.signal);
+  await clock.sleep(100);
+  const abortedMs = clock.bootMs();
+  controller.abort();
+  expect(await opening).toEqual({ ok: false, end: { kind: "closed" } });
+  expect(clock.bootMs() - abortedMs).toBeLessThan(1_000);
+
+  const { port: goodPort } = await startBroker();
+  const second = new AbortController();
+  const opened = await link.open(optionsFor(goodPort), () => undefined, second.signal);
+  second.abort();
+  expect(opened.ok ? await opened.session.ended : undefined).toEqual({ kind: "closed" });
 });
 
 test("a link that is cut without a FIN is noticed within one and a half keepalives", async () => {
@@ -271,7 +300,7 @@ test("a broker that announces a packet of 200 MB is left at its header; one with
         server.close(resolve);
       }),
   );
-  const opened = await link.open(optionsFor(port), () => undefined);
+  const opened = await open(optionsFor(port), () => undefined);
   const end = opened.ok ? await opened.session.ended : opened.end;
   expect(end.kind).toBe("refused");
 

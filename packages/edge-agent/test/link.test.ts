@@ -378,6 +378,29 @@ test("a rebirth is answered by a birth; an epoch that is behind is raised first,
   expect(store.epoch).toBe(42);
 });
 
+test("a hub that raises the epoch again and again is not followed for long", async () => {
+  const { clock, link, store } = setUp();
+  await clock.advance(0);
+  for (let i = 0; i < 20; i++) link.last.send("epoch-behind", { seenEpoch: 100 + i * 10 });
+  await clock.advance(0);
+  expect(store.epoch).toBe(121);
+});
+
+test("a stop while a session is being opened does not wait for it", async () => {
+  const { clock, link, stop, running } = setUp();
+  const seen: AbortSignal[] = [];
+  link.open = (_options, _onMessage, signal) =>
+    new Promise((resolve) => {
+      if (signal === undefined) return;
+      seen.push(signal);
+      signal.addEventListener("abort", () => resolve({ ok: false, end: { kind: "closed" } }));
+    });
+  await clock.advance(0);
+  await stop();
+  await running;
+  expect(seen.map((s) => s.aborted)).toEqual([true]);
+});
+
 test("what waits is not lost under an epoch that is behind: it goes after the birth of the new one", async () => {
   const { clock, link, enqueueNotice } = setUp();
   enqueueNotice(1);

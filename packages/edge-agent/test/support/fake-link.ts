@@ -95,6 +95,7 @@ export class FakeLink implements Link {
   async open(
     options: SessionOptions,
     onMessage: (topic: string, payload: Uint8Array) => void,
+    _signal?: AbortSignal,
   ): Promise<
     | { readonly ok: true; readonly session: Session }
     | { readonly ok: false; readonly end: SessionEnd }

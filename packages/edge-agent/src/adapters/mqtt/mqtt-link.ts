@@ -31,9 +31,14 @@ export class MqttLink implements Link {
     this.#deps = deps;
   }
 
-  async open(options: SessionOptions, onMessage: OnMessage): Promise<Opened> {
+  async open(options: SessionOptions, onMessage: OnMessage, signal: AbortSignal): Promise<Opened> {
+    if (signal.aborted) return { ok: false, end: { kind: "closed" } };
     try {
-      return await new MqttSession(options, { ...this.#deps, onMessage }).opened;
+      const session = new MqttSession(options, { ...this.#deps, onMessage });
+      const onAbort = (): void => void session.close();
+      signal.addEventListener("abort", onAbort, { once: true });
+      void session.ended.then(() => signal.removeEventListener("abort", onAbort));
+      return await session.opened;
     } catch (error) {
       // What is thrown before there is a socket: a key, a certificate or an address that cannot be read.
       return { ok: false, end: { kind: "unreachable", detail: messageOf(error) } };
@@ -95,6 +100,11 @@ class MqttSession implements Session {
   async close(): Promise<void> {
     if (this.#isOver) return;
     this.#cause ??= { kind: "closed" };
+    if (!this.#isOpen) {
+      this.#client.stream.destroy();
+      await this.ended;
+      return;
+    }
     // With messages under way mqtt.js would wait for their acknowledgement, which may never come.
     this.#client.end(false);
     const timer = new AbortController();

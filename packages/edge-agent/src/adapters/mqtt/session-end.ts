@@ -3,7 +3,9 @@ import type { SessionEnd } from "../../app/link/ports.ts";
 
 /** CONNACK return codes (MQTT 3.1.1 §3.2.2.3) that say: this client may not. */
 const NOT_AUTHORIZED_CODES: readonly number[] = [4, 5];
-const REFUSED_CODES: readonly number[] = [1, 2, 3];
+const REFUSED_CODES: readonly number[] = [1, 2];
+/** CONNACK: server unavailable. The hub is there and has no time for us, which no certificate would mend. */
+const UNAVAILABLE_CODE = 3;
 
 /** TLS alerts of a server that does not accept our certificate (RFC 8446 §6.2), as OpenSSL names them. */
 const CERTIFICATE_ALERT =
@@ -22,6 +24,7 @@ export function endOfError(error: unknown, wasSecure: boolean): SessionEnd {
   if (typeof code === "number") {
     if (NOT_AUTHORIZED_CODES.includes(code)) return { kind: "unauthorized", detail };
     if (REFUSED_CODES.includes(code)) return { kind: "refused", detail };
+    if (code === UNAVAILABLE_CODE) return { kind: "unreachable", detail };
   }
   if (typeof code === "string" && CERTIFICATE_ALERT.test(code))
     return {

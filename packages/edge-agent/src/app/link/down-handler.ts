@@ -29,6 +29,8 @@ export const REFUSAL_NOTICE_INTERVAL_MS = 600_000;
 export const LOG_REQUESTS_MAX = 4;
 /** The hub takes no epoch beyond this: a broker that names one wants to use the epochs up. */
 export const EPOCH_MAX: number = 2 ** 48 - 1;
+/** Each raise of the epoch is written to flash; an honest hub asks for one. */
+export const EPOCH_RAISES_PER_SESSION_MAX = 3;
 /** Longest retained hub state that is read, in bytes. */
 const HUB_STATE_BYTES_MAX = 1_024;
 
@@ -56,6 +58,7 @@ export class DownHandler {
   #hubTime: HubTime = UNKNOWN_HUB_TIME;
   #hubTerm: number | undefined;
   #logRequests = 0;
+  #epochRaises = 0;
 
   /** `noticedBootMs` remembers over sessions when a refusal was last told. */
   constructor(
@@ -187,7 +190,7 @@ export class DownHandler {
       this.#ignore("epoch-raised-already");
       return;
     }
-    if (seenEpoch >= EPOCH_MAX) {
+    if (seenEpoch >= EPOCH_MAX || this.#epochRaises >= EPOCH_RAISES_PER_SESSION_MAX) {
       this.#ignore("implausible-epoch");
       return;
     }
@@ -195,6 +198,7 @@ export class DownHandler {
       { epoch: store.epoch, seenEpoch },
       "the state of this node went back in time; new epoch",
     );
+    this.#epochRaises += 1;
     store.raiseEpoch(seenEpoch + 1);
     onRebirth();
   }

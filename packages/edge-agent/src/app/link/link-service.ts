@@ -107,6 +107,8 @@ export class LinkService implements Service {
   #lastEnd: SessionEnd | undefined;
   #live: Live | undefined;
   #waiting: AbortController | undefined;
+  /** Ends what is being opened, and what is open, when the service stops. */
+  #stopping = new AbortController();
   #failed: ((error: unknown) => void) | undefined;
 
   constructor(options: LinkServiceOptions, deps: LinkServiceDeps) {
@@ -147,6 +149,7 @@ export class LinkService implements Service {
     const stopped = Promise.withResolvers<void>();
     this.#failed = failure.reject;
     this.#state = INITIAL_LINK_STATE;
+    this.#stopping = new AbortController();
     const onAbort = (): void => stopped.resolve();
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) stopped.resolve();
@@ -157,6 +160,7 @@ export class LinkService implements Service {
       signal.removeEventListener("abort", onAbort);
       this.#apply({ kind: "stop" });
       this.#waiting?.abort();
+      if (this.#live === undefined) this.#stopping.abort();
       while (this.#tasks.size > 0) await Promise.allSettled(this.#tasks);
     }
   }
@@ -235,6 +239,7 @@ export class LinkService implements Service {
         if (live !== undefined) this.#receive(live, { topic, payload });
         else if (early.length < EARLY_MESSAGES_MAX) early.push({ topic, payload });
       },
+      this.#stopping.signal,
     );
     if (!opened.ok) {
       this.#openFailed(opened.end);

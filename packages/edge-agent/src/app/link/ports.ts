@@ -29,10 +29,14 @@ export interface Session {
 }
 
 export interface Link {
-  /** Opens a clean session and subscribes. Resolves with the end when it could not be opened. */
+  /**
+   * Opens a clean session and subscribes. Resolves with the end when it could not be opened, also when `signal` is aborted
+   * first; a session that is open is closed by the abort.
+   */
   open(
     options: SessionOptions,
     onMessage: (topic: string, payload: Uint8Array) => void,
+    signal: AbortSignal,
   ): Promise<
     | { readonly ok: true; readonly session: Session }
     | { readonly ok: false; readonly end: SessionEnd }
