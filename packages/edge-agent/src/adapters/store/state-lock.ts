@@ -1,0 +1,37 @@
+import { join } from "node:path";
+import { CodedError } from "@flotilla/shared/kernel/errors";
+import Sqlite from "better-sqlite3";
+
+/** Why the state directory cannot be had. */
+export type StateLockErrorCode = "state-dir-in-use";
+
+/** File that is locked; it holds nothing. */
+const LOCK_NAME = "agent.lock";
+
+/**
+ * Makes this process the only agent of a state directory: two would start every workload twice. Node has no flock(2), so the
+ * lock is SQLite's on a database of its own: the kernel lifts it when the process ends, however it ends. Throws CodedError.
+ */
+export function lockStateDir(directory: string): { release(): void } {
+  const db = new Sqlite(join(directory, LOCK_NAME), { timeout: 0 });
+  try {
+    db.exec("BEGIN EXCLUSIVE");
+  } catch (error) {
+    db.close();
+    if (!isBusy(error)) throw error;
+    throw new CodedError<StateLockErrorCode>(
+      "state-dir-in-use",
+      `another agent runs with the state directory ${directory}`,
+      {
+        fields: { directory },
+        mend: "Stop it, or give this one its own --state-dir.",
+        cause: error,
+      },
+    );
+  }
+  return { release: () => void db.close() };
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "SQLITE_BUSY";
+}
