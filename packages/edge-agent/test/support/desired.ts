@@ -3,7 +3,7 @@ import type { DesiredInstance, DesiredState } from "@flotilla/shared/model/desir
 import type { AcceptedDesired, InstanceRecord } from "../../src/app/state/ports.ts";
 
 /** An instance of a small service. */
-export function desiredInstance(over: Partial<DesiredInstance> = {}): DesiredInstance {
+function desiredInstance(over: Partial<DesiredInstance> = {}): DesiredInstance {
   return {
     id: "default.shop.web-0",
     namespace: "default",
