@@ -1,0 +1,96 @@
+import { hostname } from "node:os";
+import { systemClock } from "@flotilla/shared/platform/clock";
+import { createLog } from "@flotilla/shared/platform/log";
+import { createMetrics } from "@flotilla/shared/platform/metrics";
+import { systemRandom } from "@flotilla/shared/platform/random";
+import { runServices } from "@flotilla/shared/platform/supervisor";
+import { Option } from "commander";
+import { agentConfig } from "./config.ts";
+import { agentProgram, DEFAULT_STATE_DIR, runProgram } from "./flotilla-agent.ts";
+import { AGENT_VERSION } from "./version.ts";
+import { AGENT_METRICS, type AgentPlatform, joinFleet, openAgent } from "./wiring.ts";
+
+function platformOf(logLevel: string): AgentPlatform {
+  return {
+    clock: systemClock(),
+    random: systemRandom(),
+    log: createLog({ name: "flotilla-agent", level: logLevel }),
+    metrics: createMetrics(AGENT_METRICS),
+  };
+}
+
+/** Runs the agent until it is asked to stop. Its workloads go on. */
+async function run(flags: Readonly<Record<string, unknown>>): Promise<void> {
+  const config = agentConfig(flags);
+  const platform = platformOf(config.logLevel);
+  const agent = await openAgent(config, platform);
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => stop.abort(new Error(signal)));
+  platform.log.info(
+    { version: AGENT_VERSION, node: agent.nodeId, stateDir: config.stateDir },
+    "agent is up",
+  );
+  await agent.systemd.ready(`node ${agent.nodeId}`);
+  try {
+    await runServices({ services: agent.services, signal: stop.signal }, platform);
+  } finally {
+    await agent.systemd.stopping();
+    agent.close();
+  }
+  platform.log.info({}, "agent has stopped; workloads go on");
+}
+
+interface JoinFlags {
+  readonly stateDir: string;
+  readonly nodeName: string;
+}
+
+/** Enrols this machine, once. */
+async function join(joinString: string, flags: JoinFlags): Promise<void> {
+  const credentials = await joinFleet({ ...flags, joinString }, platformOf("warn"));
+  io.out(
+    `node ${credentials.nodeId} is enrolled at ${credentials.apiUrl}\nnext: flotilla-agent run --state-dir ${flags.stateDir}\n`,
+  );
+}
+
+const io = {
+  out: (text: string): void => void process.stdout.write(text),
+  err: (text: string): void => void process.stderr.write(text),
+};
+
+const stateDir = (): Option =>
+  new Option("--state-dir <folder>", "state directory of the agent")
+    .env("FLOTILLA_STATE_DIR")
+    .default(DEFAULT_STATE_DIR);
+
+const program = agentProgram(io).version(AGENT_VERSION);
+program
+  .command("join")
+  .description("enrol this machine with a join string of `flotilla node join-token`")
+  .argument("<join-string>")
+  .addOption(stateDir())
+  .option(
+    "--node-name <name>",
+    "name of the node in the fleet",
+    hostname().split(".")[0]?.toLowerCase() ?? "node",
+  )
+  .action(join);
+program
+  .command("run")
+  .description("run the agent (what the systemd unit starts)")
+  .addOption(stateDir())
+  .option("--config <file>", "JSON file with the same settings in camelCase")
+  .option(
+    "--node-address <address>",
+    "address on which workloads of this node are reached (default 127.0.0.1)",
+  )
+  .option(
+    "--work-dir <folder>",
+    "where workloads start whose manifest names no folder (default: the state directory)",
+  )
+  .option("--mqtt-url <url>", "where the broker is reached from here, when not as the hub says")
+  .option("--log-level <level>", "debug, info, warn, error or silent")
+  .action(run);
+
+process.exitCode = await runProgram(program, process.argv.slice(2), io);

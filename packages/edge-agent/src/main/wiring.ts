@@ -1,0 +1,278 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { must } from "@flotilla/shared/kernel/assert";
+import type { Clock } from "@flotilla/shared/kernel/clock";
+import { CodedError } from "@flotilla/shared/kernel/errors";
+import { type Random, randomHex } from "@flotilla/shared/kernel/random";
+import type { Log, MetricDefinition, Metrics, Service } from "@flotilla/shared/kernel/service";
+import {
+  ensureDirectory,
+  readFileIfExists,
+  writeFileDurable,
+} from "@flotilla/shared/platform/files";
+import { Codec } from "@flotilla/shared/protocol/codec";
+import { FileCredentialStore } from "../adapters/credentials/file-credential-store.ts";
+import { Ed25519Verifier } from "../adapters/credentials/signature-verifier.ts";
+import { HttpsEnrolmentClient } from "../adapters/enrolment/https-enrolment-client.ts";
+import { DeviceKeyMaker } from "../adapters/enrolment/key-maker.ts";
+import { MqttLink } from "../adapters/mqtt/mqtt-link.ts";
+import { MachineProbe } from "../adapters/probes/machine-probe.ts";
+import { NvidiaSmi } from "../adapters/probes/nvidia-smi.ts";
+import { HostProbeRunner } from "../adapters/probes-health/probe-runner.ts";
+import { readBootId } from "../adapters/runtime/proc.ts";
+import { HostProcessRuntime } from "../adapters/runtime/process-runtime.ts";
+import { LocalServer } from "../adapters/socket/local-server.ts";
+import { SqliteAgentStore } from "../adapters/store/sqlite-agent-store.ts";
+import { lockStateDir } from "../adapters/store/state-lock.ts";
+import { SystemdNotifier } from "../adapters/systemd/notify.ts";
+import { CapacityCollector } from "../app/capacity/capacity-collector.ts";
+import { CAPACITY_METRICS } from "../app/capacity/metrics.ts";
+import { EnrolmentService } from "../app/enrolment/enrolment-service.ts";
+import { ENROLMENT_METRICS } from "../app/enrolment/metrics.ts";
+import { LinkService, type LinkStatus } from "../app/link/link-service.ts";
+import { logAnswer } from "../app/link/log-answer.ts";
+import { LINK_METRICS } from "../app/link/metrics.ts";
+import type { CredentialStore, Credentials } from "../app/link/ports.ts";
+import { LocalInspector } from "../app/local-api/inspector.ts";
+import type { LinkView } from "../app/local-api/ports.ts";
+import { RECONCILE_METRICS } from "../app/reconcile/metrics.ts";
+import { Reconciler } from "../app/reconcile/reconciler.ts";
+import type { AgentConfig } from "./config.ts";
+import { socketPathOf } from "./flotilla-agent.ts";
+import { AGENT_VERSION } from "./version.ts";
+
+/** Every metric of the agent; docs/metrics.md lists them. */
+export const AGENT_METRICS: readonly MetricDefinition[] = [
+  ...CAPACITY_METRICS,
+  ...ENROLMENT_METRICS,
+  ...LINK_METRICS,
+  ...RECONCILE_METRICS,
+];
+
+/** Passes of the reconciler older than this are stale: systemd's watchdog is not fed any more. */
+const FRESH_PASS_MS = 30_000;
+const STATE_DIR_MODE = 0o750;
+const AGENT_ID_BYTES = 16;
+
+/** What the process gives to everything. */
+export interface AgentPlatform {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** An agent that is ready to run. */
+export interface Agent {
+  readonly nodeId: string;
+  readonly services: readonly Service[];
+  readonly systemd: Pick<SystemdNotifier, "ready" | "stopping">;
+  /** After the services have stopped. Workloads go on. */
+  close(): void;
+}
+
+/** Enrols the node of a state directory; with credentials already there nothing is done. */
+export async function joinFleet(
+  request: { readonly stateDir: string; readonly joinString: string; readonly nodeName: string },
+  platform: AgentPlatform,
+): Promise<Credentials> {
+  ensureDirectory(request.stateDir, STATE_DIR_MODE);
+  const credentials = new FileCredentialStore({ directory: request.stateDir }, platform);
+  return enrolmentService({ ...platform, credentials, onRenewed: () => undefined }).join(request);
+}
+
+function enrolmentService(
+  deps: AgentPlatform & { readonly credentials: CredentialStore; readonly onRenewed: () => void },
+): EnrolmentService {
+  return new EnrolmentService(
+    {},
+    { ...deps, client: new HttpsEnrolmentClient(), keys: new DeviceKeyMaker() },
+  );
+}
+
+/**
+ * Makes the agent, in the order in which its parts rest on each other. When it resolves the epoch is durable and the machine
+ * has been read once. Throws CodedError: not enrolled, state directory in use, database unusable.
+ */
+export async function openAgent(config: AgentConfig, platform: AgentPlatform): Promise<Agent> {
+  ensureDirectory(config.stateDir, STATE_DIR_MODE);
+  const lock = lockStateDir(config.stateDir);
+  try {
+    const credentials = withMqttUrl(
+      new FileCredentialStore({ directory: config.stateDir }, platform),
+      config.mqttUrl,
+    );
+    const nodeId = enrolledNode(credentials, config);
+    const store = new SqliteAgentStore({ directory: config.stateDir }, platform);
+    const parts = makeParts(config, { ...platform, credentials, nodeId, store });
+    await parts.capacity.prepare();
+    const close = (): void => {
+      store.close();
+      lock.release();
+    };
+    return { nodeId, systemd: parts.systemd, services: servicesOf(parts), close };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+interface PartDeps extends AgentPlatform {
+  readonly credentials: CredentialStore;
+  readonly nodeId: string;
+  readonly store: SqliteAgentStore;
+}
+
+type Parts = ReturnType<typeof makeParts>;
+
+function makeParts(config: AgentConfig, deps: PartDeps) {
+  const { clock, log, nodeId, store } = deps;
+  const bootId = readBootId();
+  const agentId = agentIdOf(config.stateDir, deps.random);
+  const workDir = config.workDir ?? config.stateDir;
+  const runtime = new HostProcessRuntime(
+    {
+      root: join(config.stateDir, "instances"),
+      agentId,
+      bootId,
+      exitRecorder: exitRecorder(),
+      workDir,
+    },
+    { clock, log, onExit: () => reconciler.wake() },
+  );
+  const reconciler: Reconciler = new Reconciler(
+    {
+      agentId,
+      nodeId,
+      nodeAddress: config.nodeAddress,
+      inheritedEnvironment: inheritedEnvironment(),
+      bootId,
+    },
+    {
+      ...deps,
+      runtime,
+      probeRunner: new HostProbeRunner({ workDir }),
+      onChange: () => link.wake(),
+    },
+  );
+  const capacity = makeCapacity(config, { ...deps, onReport: () => link.wake() });
+  const enrolment = enrolmentService({ ...deps, onRenewed: () => link.reconnect() });
+  const link: LinkService = new LinkService(
+    {},
+    {
+      ...deps,
+      link: new MqttLink({ clock }),
+      codec: new Codec(),
+      verifier: new Ed25519Verifier(deps),
+      onDesiredAccepted: () => reconciler.wake(),
+      onLogGet: (request) =>
+        Promise.resolve(
+          logAnswer(request, runtime.readLog({ ...request, instanceId: request.instance })),
+        ),
+      birthFacts: () => ({
+        agentVersion: AGENT_VERSION,
+        bootId,
+        ...must(capacity.birthFacts(), "the machine was read before the link was started"),
+        reported: reconciler.reported(),
+      }),
+      onUnauthorized: () => enrolment.renewSoon(),
+    },
+  );
+  const systemd = new SystemdNotifier(
+    { notifySocket: process.env["NOTIFY_SOCKET"], watchdogUsec: process.env["WATCHDOG_USEC"] },
+    { clock, log, isFresh: () => clock.bootMs() - reconciler.lastPassBootMs < FRESH_PASS_MS },
+  );
+  const api = new LocalInspector(
+    { nodeId, agentVersion: AGENT_VERSION, pid: process.pid },
+    { reconciler, runtime, store, link: () => linkView(link.status(), clock) },
+  );
+  const socket = new LocalServer({ socketPath: socketPathOf(config.stateDir) }, { api, log });
+  return { reconciler, capacity, enrolment, link, systemd, socket };
+}
+
+function makeCapacity(
+  config: AgentConfig,
+  deps: PartDeps & { readonly onReport: () => void },
+): CapacityCollector {
+  const nvidia = new NvidiaSmi({}, deps);
+  const probe = new MachineProbe(
+    { diskPath: config.stateDir, runtimes: ["process"] },
+    { ...deps, nvidia },
+  );
+  return new CapacityCollector({}, { ...deps, probe });
+}
+
+/** Workloads first: they need nothing else. */
+function servicesOf(parts: Parts): readonly Service[] {
+  return [
+    parts.reconciler,
+    parts.socket,
+    parts.capacity,
+    parts.systemd,
+    parts.enrolment,
+    parts.link,
+  ];
+}
+
+function enrolledNode(credentials: CredentialStore, config: AgentConfig): string {
+  const nodeId = credentials.load()?.nodeId;
+  if (nodeId !== undefined) return nodeId;
+  throw new CodedError(
+    "not-enrolled",
+    `${config.stateDir} holds no credentials: this node is not enrolled`,
+    {
+      mend: `flotilla-agent join '<string of flotilla node join-token>' --node-name NAME --state-dir ${config.stateDir}`,
+    },
+  );
+}
+
+function withMqttUrl(credentials: CredentialStore, mqttUrl: string | undefined): CredentialStore {
+  if (mqttUrl === undefined) return credentials;
+  return {
+    load: () => {
+      const own = credentials.load();
+      return own === undefined ? undefined : { ...own, mqttUrl };
+    },
+    save: (next) =>
+      credentials.save({ ...next, mqttUrl: credentials.load()?.mqttUrl ?? next.mqttUrl }),
+  };
+}
+
+/** Durable name of this agent, in the environment of its workloads: after a restart it knows its own by it. */
+function agentIdOf(stateDir: string, random: Random): string {
+  const path = join(stateDir, "agent-id");
+  const known = readFileIfExists(path)?.trim();
+  if (known !== undefined && /^[0-9a-f]{32}$/.test(known)) return known;
+  const fresh = randomHex(random, AGENT_ID_BYTES, "agent.id");
+  writeFileDurable(path, `${fresh}\n`, 0o640);
+  return fresh;
+}
+
+/** The recorder lies beside this file: bundled in a release, as source in a checkout. */
+function exitRecorder(): readonly [string, ...string[]] {
+  const bundled = join(import.meta.dirname, "exit-recorder.mjs");
+  return [
+    process.execPath,
+    existsSync(bundled) ? bundled : join(import.meta.dirname, "exit-recorder.ts"),
+  ];
+}
+
+function inheritedEnvironment(): Readonly<Record<string, string>> {
+  const names = ["PATH", "LANG"];
+  return Object.fromEntries(
+    names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  );
+}
+
+function linkView(status: LinkStatus, clock: Clock): LinkView {
+  const seconds = Math.round((clock.bootMs() - status.sinceBootMs) / 1000);
+  const end =
+    status.lastEnd === undefined || status.phase === "online"
+      ? ""
+      : `; last session: ${describeEnd(status.lastEnd)}`;
+  return { connected: status.phase === "online", detail: `${status.phase} for ${seconds} s${end}` };
+}
+
+function describeEnd(end: NonNullable<LinkStatus["lastEnd"]>): string {
+  return "detail" in end ? `${end.kind}, ${end.detail}` : end.kind;
+}
