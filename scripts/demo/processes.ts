@@ -69,7 +69,7 @@ function bundle(program: Program): string {
 }
 
 /** SIGTERM, and SIGKILL after five seconds. */
-export async function stop(child: ChildProcess): Promise<void> {
+async function stop(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   child.kill("SIGTERM");
