@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import { dirname, join, normalize } from "node:path";
 import { runCli } from "@flotilla/cli/main/program";
 import { AgentConfig } from "@flotilla/edge-agent/main/config";
+import { AGENT_METRICS } from "@flotilla/edge-agent/main/wiring";
 import { HubConfig } from "@flotilla/hub/main/config";
 import { HUB_METRICS } from "@flotilla/hub/main/wiring";
 import type { MetricDefinition } from "@flotilla/shared/kernel/service";
@@ -70,9 +71,12 @@ test.each([
   },
 );
 
-test("every metric of the hub's features is served", async () => {
-  const defined = (await definitionsOf("hub")).map((d) => d.name);
-  expect(HUB_METRICS.map((d) => d.name).toSorted()).toEqual(defined.toSorted());
+test.each([
+  ["hub", HUB_METRICS],
+  ["edge-agent", AGENT_METRICS],
+] as const)("%s has the metrics of all its features", async (name, wired) => {
+  const defined = (await definitionsOf(name)).map((d) => d.name);
+  expect(wired.map((d) => d.name).toSorted()).toEqual(defined.toSorted());
 });
 
 test("the metrics that docs/metrics.md tells to watch exist", async () => {
