@@ -532,7 +532,7 @@ test("an edge node is a core/v1 Node and its lease to kubectl", async () => {
     metadata: {
       labels: { zone: "a", "kubernetes.io/arch": "amd64", "edge.kurator.dev/site": "factory" },
     },
-    status: { allocatable: { cpu: "4", memory: "8Gi", "nvidia.com/gpu": "1" } },
+    status: { allocatable: { cpu: "3800m", memory: "8160437862", "nvidia.com/gpu": "1" } },
   });
   const selected = { labelSelector: "kubernetes.io/arch=amd64" };
   expect(names(service.list("Node", selected).items)).toEqual(["n1"]);

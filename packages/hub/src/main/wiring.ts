@@ -135,7 +135,11 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
     new GarbageCollector({}, { ...deps, events }),
     new NoticeController({}, deps),
   ];
-  return { link, crypto, signer, events, logs, ingest, services };
+  const heardWallMs = (nodeName: string): number | undefined => {
+    const ageMs = leases.ageMs(nodeName, deps.clock.bootMs());
+    return ageMs === undefined ? undefined : deps.clock.wallMs() - ageMs;
+  };
+  return { link, crypto, signer, events, logs, ingest, services, heardWallMs };
 }
 
 interface ListenerDeps extends HubPlatform {
@@ -244,7 +248,10 @@ async function openApi(
     },
     {
       ...deps,
-      resources: new ResourceService({}, { ...deps, hooks: enrolment }),
+      resources: new ResourceService(
+        {},
+        { ...deps, hooks: enrolment, heardWallMs: core.heardWallMs },
+      ),
       enrolment,
       logs: core.logs,
       metricsText: () => deps.metrics.text(),

@@ -14,6 +14,7 @@ import {
 import { memberAt, nameOf } from "../../domain/resources/api-object.ts";
 import { checkBodyShape, type JsonObject } from "../../domain/resources/body-shape.ts";
 import { infoOf, isView, sourceOf, subjectOf } from "../../domain/resources/kind-lookup.ts";
+import { withRenewTime } from "../../domain/resources/views/lease-view.ts";
 import { nodeView, nodeWrite } from "../../domain/resources/views/node-view.ts";
 import { project } from "../../domain/resources/views/project.ts";
 import type { JoinTokenHooks, WriteRequest } from "./draft.ts";
@@ -50,6 +51,8 @@ export interface ResourceServiceDeps {
   readonly log: Log;
   /** Secrets of new JoinTokens: EnrolmentApi. */
   readonly hooks: JoinTokenHooks;
+  /** Wall clock at which this hub last heard a node; shown as the renewTime of its Lease. */
+  readonly heardWallMs?: (nodeName: string) => number | undefined;
 }
 
 /** Deletions of a collection that are under way at once; they share transactions. */
@@ -63,6 +66,7 @@ export class ResourceService implements ResourceApi {
   readonly #log: Log;
   readonly #writer: Writer;
   readonly #remover: Remover;
+  readonly #heardWallMs: (nodeName: string) => number | undefined;
 
   constructor(options: ResourceServiceOptions, deps: ResourceServiceDeps) {
     this.#options = options;
@@ -71,14 +75,22 @@ export class ResourceService implements ResourceApi {
     this.#log = deps.log;
     this.#writer = new Writer(deps);
     this.#remover = new Remover(deps);
+    this.#heardWallMs = deps.heardWallMs ?? (() => undefined);
   }
 
   get(kind: ServedKind, namespace: string, name: string): ApiObject {
-    return readOne(this.#store, kind, scopeOf(kind, namespace), name);
+    return this.#withRenewal(kind, readOne(this.#store, kind, scopeOf(kind, namespace), name));
   }
 
   list(kind: ServedKind, options: ListOptions): ObjectList {
-    return readPage(this.#store, kind, options);
+    const page = readPage(this.#store, kind, options);
+    if (kind !== "Lease") return page;
+    return { ...page, items: page.items.map((item) => this.#withRenewal(kind, item)) };
+  }
+
+  #withRenewal(kind: ServedKind, object: ApiObject): ApiObject {
+    if (kind !== "Lease") return object;
+    return withRenewTime(object, this.#heardWallMs(nameOf(object)));
   }
 
   watch(kind: ServedKind, options: WatchOptions, signal: AbortSignal): AsyncIterable<WatchEvent> {

@@ -3,6 +3,7 @@ import type { CapacityReading, Inventory } from "@flotilla/shared/model/capacity
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { withCondition } from "@flotilla/shared/model/metadata";
 import type { ReportedState } from "@flotilla/shared/model/reported-state";
+import { isFinished } from "../application/instance-state.ts";
 import { lifeHappening, nextLife, readyCondition } from "../node/life.ts";
 import { withReading } from "./reading.ts";
 
@@ -105,6 +106,8 @@ function assignmentAfter(
   reported: ReportedState,
 ): readonly ObjectOf<"Assignment">[] {
   const { name } = node.metadata;
+  // The end of a Job's instance is final: a node that lost its records runs it again, and its room is given away already.
+  if (isFinished(assignment) && isAssigned(assignment, node)) return [];
   const instance = reported.instances.findLast((i) => i.id === assignment.spec.desired.id);
   const { reported: before, reportedBy, ...rest } = assignment.status ?? {};
   if (instance !== undefined) {

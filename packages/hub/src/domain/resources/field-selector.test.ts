@@ -40,3 +40,10 @@ test("a selector of one name is told from all others", () => {
   expect(selectedName("metadata.name!=a")).toBeUndefined();
   expect(selectedName(undefined)).toBeUndefined();
 });
+
+test("events asked for of a Pod or a Node are those of what it shows", () => {
+  const of = (kind: string) => ({ involvedObject: { kind, name: "x" } });
+  expect(parseFieldSelector("Event", "involvedObject.kind=Pod")(of("Assignment"))).toBe(true);
+  expect(parseFieldSelector("Event", "involvedObject.kind=Node")(of("EdgeNode"))).toBe(true);
+  expect(parseFieldSelector("Event", "involvedObject.kind=Pod")(of("Application"))).toBe(false);
+});

@@ -1,4 +1,4 @@
-import type { KindName, ViewName } from "@flotilla/shared/model/kinds";
+import { type KindName, VIEWS, type ViewName } from "@flotilla/shared/model/kinds";
 import { badRequest } from "./api-error.ts";
 import { isJsonObject, type JsonObject } from "./body-shape.ts";
 import { infoOf } from "./kind-lookup.ts";
@@ -28,6 +28,11 @@ const FIELDS: Readonly<Partial<Record<KindName | ViewName, readonly string[]>>> 
   Namespace: ["status.phase"],
   Secret: ["type"],
 };
+
+/** Events are about what is stored; who describes a Pod or a Node means the object that it shows. */
+const SHOWN_OF: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(VIEWS).map(([view, { of }]) => [view, of]),
+);
 
 interface Term {
   readonly field: string;
@@ -67,7 +72,9 @@ function parseTerm(kind: KindName | ViewName, term: string, text: string): Term 
     ...(FIELDS[kind] ?? []),
   ];
   if (!supported.includes(field)) throw badRequest(`field label not supported: ${field}`);
-  return { field, equal: operator !== "!=", value: value.replace(/\\([\\,=])/g, "$1") };
+  const plain = value.replace(/\\([\\,=])/g, "$1");
+  const meant = field === "involvedObject.kind" ? (SHOWN_OF[plain] ?? plain) : plain;
+  return { field, equal: operator !== "!=", value: meant };
 }
 
 /** The field as text; "" when absent, as Kubernetes reads it. */

@@ -1,6 +1,7 @@
 import { formatBytes, formatMilliCpu } from "@flotilla/shared/kernel/quantity";
 import type { Capacity, Inventory } from "@flotilla/shared/model/capacity";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import { allocatable } from "@flotilla/shared/scheduling/facts";
 import { SITE_LABEL } from "../../enrolment/join.ts";
 import type { ServedObject } from "../api-object.ts";
 import { isJsonObject, type JsonObject, objectAt } from "../body-shape.ts";
@@ -19,7 +20,7 @@ type EdgeNode = ObjectOf<"EdgeNode">;
 /** The projection; it has the uid and the resourceVersion of what it shows. */
 export function nodeView(node: EdgeNode): ServedObject {
   const { status = {}, spec } = node;
-  const resources = resourceList(status.capacity);
+  const { capacity } = status;
   return {
     apiVersion: "v1",
     kind: "Node",
@@ -29,8 +30,8 @@ export function nodeView(node: EdgeNode): ServedObject {
       ...(spec.taints === undefined ? {} : { taints: spec.taints }),
     },
     status: {
-      capacity: resources,
-      allocatable: resources,
+      capacity: resourceList(capacity),
+      allocatable: resourceList(capacity === undefined ? undefined : allocatable({ capacity })),
       conditions: status.conditions ?? [],
       addresses: [{ type: "Hostname", address: node.metadata.name }],
       nodeInfo: nodeInfo(node, status.inventory),

@@ -1,0 +1,28 @@
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import { expect, test } from "vitest";
+import { memberAt } from "../api-object.ts";
+import { leaseView, withRenewTime } from "./lease-view.ts";
+import { nodeView } from "./node-view.ts";
+
+const node: ObjectOf<"EdgeNode"> = {
+  apiVersion: "edge.kurator.dev/v1alpha1",
+  kind: "EdgeNode",
+  metadata: { name: "n1", uid: "u", generation: 1 },
+  spec: { site: "s" },
+  status: { capacity: { milliCpu: 4000, memoryBytes: 2 ** 33, diskBytes: 2 ** 40, gpuCount: 2 } },
+};
+
+test("a Node's allocatable is what the scheduler gives away, less than its capacity", () => {
+  const view = nodeView(node);
+  expect(memberAt(view, "status", "capacity", "cpu")).toBe("4");
+  expect(memberAt(view, "status", "allocatable", "cpu")).toBe("3800m");
+  expect(memberAt(view, "status", "allocatable", "nvidia.com/gpu")).toBe("2");
+});
+
+test("a Lease says when its node was last heard, and nothing when this hub never heard it", () => {
+  const lease = leaseView(node);
+  expect(memberAt(withRenewTime(lease, 0), "spec", "renewTime")).toBe(
+    "1970-01-01T00:00:00.000000Z",
+  );
+  expect(withRenewTime(lease, undefined)).toBe(lease);
+});
