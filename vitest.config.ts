@@ -8,6 +8,7 @@ export default defineConfig({
         test: {
           name: "integration",
           include: ["packages/*/test/**/*.test.ts", "test/integration/**/*.test.ts"],
+          globalSetup: ["test/integration/support/build-programs.ts"],
           pool: "forks",
           testTimeout: 60_000,
           hookTimeout: 60_000,

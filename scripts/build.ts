@@ -1,5 +1,5 @@
 import { chmodSync, mkdirSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
 
@@ -16,7 +16,7 @@ const { values } = parseArgs({
 });
 
 const root = join(import.meta.dirname, "..");
-const out = join(root, values.out);
+const out = resolve(root, values.out);
 
 const PROGRAMS = {
   "flotilla-hub": "packages/hub/src/main/hub.ts",
