@@ -15,6 +15,7 @@ const { values } = parseArgs({
     steps: { type: "string", default: "6000" },
     bug: { type: "string", multiple: true, default: [] },
     trace: { type: "boolean", default: false },
+    "keep-going": { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
 });
@@ -34,8 +35,15 @@ async function campaign(): Promise<number> {
   const codec = new Codec();
   const results: RunResult[] = [];
   const cpu = process.cpuUsage();
+  let failed = 0;
   for (let seed = first ?? 1; seed < (first ?? 1) + (runs ?? 1); seed++) {
     const result = await runSeed({ seed, steps: steps ?? 6_000, bugs }, { codec });
+    if (result.failure !== undefined && values["keep-going"]) {
+      failed++;
+      const line = result.failure.message.slice(0, 300);
+      process.stdout.write(`${replayCommand(seed, values)}\n  BROKEN ${line}\n`);
+      continue;
+    }
     results.push(result);
     if (values.trace) process.stdout.write(`${result.lastLines.join("\n")}\n`);
     if (result.failure !== undefined) {
@@ -44,8 +52,8 @@ async function campaign(): Promise<number> {
     }
   }
   const { user, system } = process.cpuUsage(cpu);
-  process.stdout.write(`${summaryOf(results, (user + system) / 1e6)}\n`);
-  return 0;
+  process.stdout.write(`${summaryOf(results, { failed, cpuSeconds: (user + system) / 1e6 })}\n`);
+  return failed === 0 ? 0 : 1;
 }
 
 function bugOf(name: string): Bug {

@@ -22,7 +22,10 @@ export function reportOf(result: RunResult, command: string): string {
 }
 
 /** One paragraph over many runs. */
-export function summaryOf(results: readonly RunResult[], cpuSeconds: number): string {
+export function summaryOf(
+  results: readonly RunResult[],
+  { failed, cpuSeconds }: { readonly failed: number; readonly cpuSeconds: number },
+): string {
   const total = (of: (r: RunResult) => number): number => results.reduce((sum, r) => sum + of(r), 0);
   const faults = new Map<string, number>();
   const probes = new Map<string, number>();
@@ -34,7 +37,7 @@ export function summaryOf(results: readonly RunResult[], cpuSeconds: number): st
   const at = (share: number): string =>
     ((converged[Math.floor((converged.length - 1) * share)] ?? 0) / 1000).toFixed(1);
   return [
-    `${results.length} runs, 0 broken promises`,
+    `${results.length + failed} runs, ${failed} with a broken promise`,
     `${total((r) => r.events)} events, ${total((r) => r.faultCount)} faults, ${(total((r) => r.virtualMs) / 3_600_000).toFixed(1)} virtual hours in ${cpuSeconds.toFixed(1)} s of CPU`,
     `converged after the last fault: median ${at(0.5)} s, p95 ${at(0.95)} s, most ${at(1)} s (virtual)`,
     `faults: ${countsOf(faults)}`,

@@ -83,6 +83,7 @@ export class SimHubStore implements ResourceStore {
 
   commit(commit: Commit): Promise<CommitResult> {
     return new Promise((resolve, reject) => {
+      if (this.#deps.loop.isSpinning()) return;
       this.#queue.push({ commit, resolve, reject });
       if (!this.#isBusy) this.#writeBatch();
     });

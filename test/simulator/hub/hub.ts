@@ -57,6 +57,8 @@ export class HubHost implements MachineTime {
   #starts = 0;
   #diesAfterFsync = false;
   #wallOffsetMs = 1_764_000_000_000;
+  /** Called when the process has died. */
+  onDown: () => void = () => {};
 
   constructor(deps: HubHostDeps) {
     this.#deps = deps;
@@ -93,10 +95,15 @@ export class HubHost implements MachineTime {
     this.#diesAfterFsync = true;
   }
 
+  /** Nobody is out to kill it any more. */
+  spare(): void {
+    this.#diesAfterFsync = false;
+  }
+
   start(): void {
     if (this.#running !== undefined) return;
     const { loop, bugs, onBug, seed } = this.#deps;
-    const life = new ProcessLife("hub", "hub");
+    const life = new ProcessLife("hub", "hub", loop);
     const random = streamOf(seed, `hub ${++this.#starts}`);
     const platform = {
       clock: new ProcessClock(loop, life, this),
@@ -126,6 +133,7 @@ export class HubHost implements MachineTime {
       this.#running = undefined;
       this.#diesAfterFsync = false;
       broker.processDied();
+      this.onDown();
     });
     const { signal } = new AbortController();
     runServices({ services, signal }, platform).catch((error: unknown) => {

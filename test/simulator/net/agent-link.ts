@@ -39,6 +39,7 @@ export class SimLink implements Link {
   ): Promise<Opened> {
     return new Promise((resolve) => {
       const { loop, road, accept } = this.#deps;
+      if (loop.isSpinning()) return;
       const connection = new Connection(road, loop);
       this.#connections.add(connection);
       const client = new NodeSession(options, connection, this.#deps, {
@@ -111,6 +112,7 @@ class NodeSession implements Session {
 
   publish(topic: string, payload: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
+      if (this.#deps.loop.isSpinning()) return;
       if (this.#phase !== "live") {
         reject(new Error("the session is over"));
         return;

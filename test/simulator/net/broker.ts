@@ -146,7 +146,7 @@ export class SimBroker {
   #watch(session: BrokerSession): void {
     const { loop, life } = this.#deps;
     const limitMs = session.keepaliveMs * KEEPALIVE_FACTOR;
-    const waitMs = session.lastHeardMs + limitMs - loop.nowMs;
+    const waitMs = Math.max(1, session.lastHeardMs + limitMs - loop.nowMs);
     session.timer = loop.schedule(waitMs, life, `keep-alive of ${session.nodeId}`, () => {
       if (loop.nowMs - session.lastHeardMs >= limitMs) this.#end(session, { will: true });
       else this.#watch(session);

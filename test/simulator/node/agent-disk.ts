@@ -39,11 +39,15 @@ export class AgentDisk {
     this.#lastGood = copyOf(this.database);
   }
 
-  /** The database is found damaged at a start. False: there is no copy yet, and it begins empty. */
-  restoreLastGood(): boolean {
-    const found = this.#lastGood;
-    this.database = found === undefined ? new AgentDisk().database : copyOf(found);
-    return found !== undefined;
+  /**
+   * The database is found damaged at a start: the last good copy takes its place, or, when there is none, an empty one.
+   * `salvaged`: the records of instances could be read out of the damaged file.
+   */
+  restoreLastGood(options: { readonly salvaged: boolean }): void {
+    const { instances } = this.database;
+    this.database = copyOf(this.#lastGood ?? new AgentDisk().database);
+    if (!options.salvaged) return;
+    for (const [id, record] of instances) this.database.instances.set(id, record);
   }
 }
 

@@ -84,7 +84,7 @@ export class AgentHost {
     this.#isWanted = true;
     if (!this.machine.isPowered || this.isRunning) return;
     const { machine } = this;
-    const life = new ProcessLife(`agent ${machine.name}`, machine.name);
+    const life = new ProcessLife(`agent ${machine.name}`, machine.name, machine.loop);
     this.#life = life;
     machine.loop.trace.say(`${machine.name}: agent starts`);
     const link: { current: SimLink | undefined } = { current: undefined };

@@ -55,6 +55,7 @@ export class FaultInjector {
     this.#world = world;
     this.#dice = new Dice(streamOf(options.seed, "faults"));
     this.#kinds = FAULTS.filter(() => this.#dice.chance(KINDS_SHARE));
+    world.hub.onDown = () => this.#after(6_000, "hub comes back", () => world.hub.start());
     for (const kind of this.#kinds) this.#plan(kind, this.#logUniform(INTERVAL_MS));
     this.#planOperator(this.#logUniform(OPERATOR_MS));
     this.#planCopies();
@@ -75,6 +76,7 @@ export class FaultInjector {
     this.#isOn = false;
     const { hub, agents, loop } = this.#world;
     loop.trace.say("all faults end");
+    hub.spare();
     hub.disk.isFull = false;
     hub.disk.fsyncMs = 4;
     hub.setWall(1_764_000_000_000 + loop.nowMs);
@@ -164,7 +166,7 @@ export class FaultInjector {
     },
     "disk-restore": (agent) => {
       agent.kill({ restart: true });
-      if (!agent.machine.disk.restoreLastGood()) this.#world.auditor.probe("database began anew");
+      agent.machine.disk.restoreLastGood({ salvaged: this.#dice.chance(0.5) });
     },
     "workload-crash": ({ machine }) => {
       const process = this.#dice.pick([...machine.processes.values()]);
@@ -191,14 +193,8 @@ export class FaultInjector {
         machine.road.meanMs = 20;
       });
     },
-    "hub-kill": () => {
-      this.#world.hub.kill();
-      this.#hubComesBack();
-    },
-    "hub-kill-after-fsync": () => {
-      this.#world.hub.killAfterFsync();
-      this.#hubComesBack();
-    },
+    "hub-kill": () => this.#world.hub.kill(),
+    "hub-kill-after-fsync": () => this.#world.hub.killAfterFsync(),
     "hub-slow-disk": () => {
       this.#world.hub.disk.fsyncMs = this.#dice.between(100, 3_000);
       this.#after(20_000, "hub's disk is fast", () => {
@@ -221,10 +217,6 @@ export class FaultInjector {
     "foreign-down": ({ machine }) => this.#playDown(() => machine.name),
     "forged-down": () => this.#forgedDown(),
   };
-
-  #hubComesBack(): void {
-    this.#after(6_000, "hub comes back", () => this.#world.hub.start());
-  }
 
   #suspend(agent: AgentHost): void {
     const { machine } = agent;

@@ -22,6 +22,11 @@ interface Entry extends Timer {
   isCancelled: boolean;
 }
 
+/** Calls of ports within one event; more is a loop that never lets time pass. */
+const CALLS_PER_EVENT_MAX = 100_000;
+/** Events at one instant; more is a loop that sleeps for no time at all. */
+const EVENTS_PER_INSTANT_MAX = 10_000;
+
 /** The world itself: always there. */
 export const WORLD: Owner = { name: "world", isAlive: true };
 
@@ -34,6 +39,9 @@ export class EventLoop {
   #heap: Entry[] = [];
   #order = 0;
   #nowMs = 0;
+  #calls = 0;
+  #instants = 0;
+  #spin: Error | undefined;
 
   /** Milliseconds since the world began; not whole. */
   get nowMs(): number {
@@ -65,12 +73,31 @@ export class EventLoop {
     for (const entry of entries) this.#push(entry);
   }
 
+  /**
+   * Every port says that it was called. True from the moment on when so many calls came within one event that time will
+   * never pass again: the port must then not answer any more.
+   */
+  isSpinning(): boolean {
+    this.#calls++;
+    if (this.#calls > CALLS_PER_EVENT_MAX) this.#spin ??= new Error("time stands still");
+    return this.#calls > CALLS_PER_EVENT_MAX;
+  }
+
+  /** Where code ran in circles without letting time pass. */
+  get spin(): Error | undefined {
+    return this.#spin;
+  }
+
   /** One event and all that follows from it. False when nothing lies ahead. */
   async step(): Promise<boolean> {
     for (let entry = this.#pop(); entry !== undefined; entry = this.#pop()) {
       if (entry.isCancelled || !entry.owner.isAlive) continue;
+      this.#instants = entry.atMs > this.#nowMs ? 0 : this.#instants + 1;
+      if (this.#instants > EVENTS_PER_INSTANT_MAX)
+        this.#spin ??= new Error(`time stands still: ${entry.owner.name} ${entry.label}`);
       this.#nowMs = Math.max(this.#nowMs, entry.atMs);
       this.trace.fold(`${this.#nowMs} ${entry.owner.name} ${entry.label}\n`);
+      this.#calls = 0;
       entry.run();
       await settled();
       return true;

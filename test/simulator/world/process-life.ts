@@ -10,13 +10,15 @@ export class Killed extends Error {
 export class ProcessLife implements Owner {
   readonly name: string;
   readonly machine: string;
+  readonly #loop: Pick<EventLoop, "isSpinning">;
   #isAlive = true;
   #callsToLive: number | undefined;
   #onDeath: () => void = () => {};
 
-  constructor(name: string, machine: string) {
+  constructor(name: string, machine: string, loop: Pick<EventLoop, "isSpinning">) {
     this.name = name;
     this.machine = machine;
+    this.#loop = loop;
   }
 
   get isAlive(): boolean {
@@ -57,6 +59,7 @@ export class ProcessLife implements Owner {
   }
 
   #check(): void {
+    if (this.#loop.isSpinning()) throw new Killed(`${this.name} runs in circles`);
     if (!this.#isAlive) throw new Killed(`${this.name} is dead`);
   }
 }
@@ -93,6 +96,7 @@ export class ProcessClock implements Clock {
         reject(reasonOf(signal));
         return;
       }
+      if (this.#loop.isSpinning()) return;
       const timer = this.#loop.schedule(ms, this.#owner, "wakes", () => {
         signal?.removeEventListener("abort", onAbort);
         resolve();
