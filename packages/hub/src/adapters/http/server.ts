@@ -140,6 +140,9 @@ function createApp(options: HttpServerOptions, listeners: Listener[]): FastifyIn
         handler,
       );
       server.maxConnections = limits.CONNECTIONS_MAX;
+      // `close` calls this, and it cuts connections whose answer has ended but is still on its way out: the end of a watch,
+      // the answer to a write. `drain` cuts what is left, later.
+      server.closeIdleConnections = () => undefined;
       server.on("tlsClientError", (_error, socket) => socket.destroy());
       listeners.push({ server, ...sniffConnections(server, options) });
       return server;
