@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import {
   assignment,
+  desiredInstance,
   edgeNode,
   inventory,
   reading,
@@ -181,4 +182,25 @@ test("an assignment that moved away keeps what the old node said until that node
   };
   expect(observe(born(), [moved], { epoch: 1, reported: still }, NOW).assignments).toEqual([]);
   expect(observe(born(), [moved], { epoch: 1, reported }, NOW).assignments[0]?.status).toEqual({});
+});
+
+test("the end of a Job's instance is final: a node that lost its records runs it again and takes no room for it", () => {
+  const desired = desiredInstance("shop.web.api-0", { kind: "Job" });
+  const job = assignment("api-0", "n1", desired);
+  const told = (instances: readonly ReturnType<typeof reportedInstance>[]) => ({
+    epoch: 1,
+    reported: { ...reported, instances: [...instances] },
+  });
+  const done = reportedInstance("shop.web.api-0", { phase: "Succeeded", ready: false });
+  const [ended] = observe(born(), [job], told([done]), NOW).assignments;
+  expect(ended?.status?.reported?.phase).toBe("Succeeded");
+  if (ended === undefined) return;
+  const again = reportedInstance("shop.web.api-0", { phase: "Running" });
+  expect(observe(born(), [ended], told([again]), LATER).assignments).toEqual([]);
+  expect(observe(born(), [ended], told([]), LATER).assignments).toEqual([]);
+  const changed = {
+    ...ended,
+    spec: { ...ended.spec, desired: { ...desired, specDigest: "digest-2" } },
+  };
+  expect(observe(born(), [changed], told([again]), LATER).assignments).toHaveLength(1);
 });
