@@ -64,6 +64,23 @@ test("different values have different texts", () => {
   expect(jsonEqual([1, 2], [2, 1])).toBe(false);
 });
 
+test("values that differ in one place only are told apart", () => {
+  const small = fc.dictionary(
+    fc.constantFrom("a", "b", "toString"),
+    fc.constantFrom(0, null, [], {}, ""),
+  );
+  fc.assert(
+    fc.property(fc.array(small, { maxLength: 2 }), fc.array(small, { maxLength: 2 }), (a, b) => {
+      expect(jsonEqual(a, b)).toBe(canonicalJson(a) === canonicalJson(b));
+    }),
+    PROPERTY,
+  );
+  expect(jsonEqual({}, [])).toBe(false);
+  expect(jsonEqual({ a: undefined }, { a: null })).toBe(false);
+  expect(jsonEqual([undefined], [null])).toBe(true);
+  expect(jsonEqual({}, { toString: 1 })).toBe(false);
+});
+
 test("depth is counted without parsing, brackets and quotes in strings left aside", () => {
   expect(jsonDepth("1")).toBe(0);
   expect(jsonDepth('{"a":"[[[[{"}')).toBe(1);

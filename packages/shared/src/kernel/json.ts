@@ -50,7 +50,29 @@ export function jsonDepth(text: string): number {
   return deepest;
 }
 
-/** True when both hold the same JSON value; the order of keys does not matter. */
+/**
+ * True when both hold the same JSON value: their canonical texts are equal, and found to differ without writing them. The
+ * order of keys does not matter, a member that is undefined is none.
+ */
 export function jsonEqual(a: unknown, b: unknown): boolean {
-  return canonicalJson(a ?? null) === canonicalJson(b ?? null);
+  const [x, y] = [a ?? null, b ?? null];
+  if (x === y) return true;
+  if (typeof x !== "object" || typeof y !== "object" || x === null || y === null) return false;
+  if (Array.isArray(x) || Array.isArray(y))
+    return (
+      Array.isArray(x) &&
+      Array.isArray(y) &&
+      x.length === y.length &&
+      x.every((item, i) => jsonEqual(item, y[i]))
+    );
+  let memberCount = 0;
+  for (const [key, member] of Object.entries(x)) {
+    if (member === undefined) continue;
+    memberCount++;
+    const other: unknown = Object.hasOwn(y, key) ? Reflect.get(y, key) : undefined;
+    if (other === undefined || !jsonEqual(member, other)) return false;
+  }
+  for (const key in y)
+    if (Object.hasOwn(y, key) && Reflect.get(y, key) !== undefined) memberCount--;
+  return memberCount === 0;
 }
