@@ -5,7 +5,7 @@
 import { parseArgs } from "node:util";
 import { Codec } from "@flotilla/shared/protocol/codec";
 import { allBugs, BUGS, type Bug, bugNamed } from "./bugs.ts";
-import { reportOf, replayCommand, summaryOf } from "./report.ts";
+import { replayCommand, reportOf, summaryOf } from "./report.ts";
 import { type RunResult, runSeed } from "./scenario/run.ts";
 
 const { values } = parseArgs({

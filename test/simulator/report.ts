@@ -26,7 +26,8 @@ export function summaryOf(
   results: readonly RunResult[],
   { failed, cpuSeconds }: { readonly failed: number; readonly cpuSeconds: number },
 ): string {
-  const total = (of: (r: RunResult) => number): number => results.reduce((sum, r) => sum + of(r), 0);
+  const total = (of: (r: RunResult) => number): number =>
+    results.reduce((sum, r) => sum + of(r), 0);
   const faults = new Map<string, number>();
   const probes = new Map<string, number>();
   for (const result of results) {

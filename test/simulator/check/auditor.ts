@@ -1,6 +1,6 @@
-import { isFinished } from "@flotilla/hub/domain/application/instance-state";
-import type { AnyObject } from "@flotilla/hub/app/resources/ports";
 import type { AcceptedDesired } from "@flotilla/edge-agent/app/state/ports";
+import type { AnyObject } from "@flotilla/hub/app/resources/ports";
+import { isFinished } from "@flotilla/hub/domain/application/instance-state";
 import type { NodeId } from "@flotilla/shared/kernel/ids";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { ReportedInstance } from "@flotilla/shared/model/reported-state";
@@ -201,7 +201,10 @@ export class Auditor implements MachineWitness, BrokerWitness {
 
   sentDown(nodeId: NodeId, message: DownMessage): void {
     if (message.kind === "desired" && this.#issued.get(nodeId)?.has(message.body.payload) !== true)
-      this.broken("invariant 16", `the hub sends ${nodeId} a desired state that is not on its disk`);
+      this.broken(
+        "invariant 16",
+        `the hub sends ${nodeId} a desired state that is not on its disk`,
+      );
     const held = this.#hub.desired.get(nodeId)?.revision ?? 0;
     if (message.kind === "desired-notify" && message.body.revision > held)
       this.broken(
@@ -346,4 +349,3 @@ function isAssignment(object: AnyObject): object is AnyObject & ObjectOf<"Assign
 function isNode(object: AnyObject): object is AnyObject & ObjectOf<"EdgeNode"> {
   return object.kind === "EdgeNode";
 }
-

@@ -10,7 +10,10 @@ import type { Machine } from "../node/machine.ts";
 export function differences(hub: HubState, machines: readonly Machine[]): readonly string[] {
   const assignments = hub.ofKind("Assignment").filter(isAssignment);
   return [
-    ...hub.ofKind("Application").filter(isApplication).flatMap((a) => ofApplication(a, assignments)),
+    ...hub
+      .ofKind("Application")
+      .filter(isApplication)
+      .flatMap((a) => ofApplication(a, assignments)),
     ...assignments.flatMap((a) => ofAssignment(a, hub)),
     ...machines.flatMap((m) => ofMachine(m, hub)),
   ];
@@ -66,7 +69,10 @@ function ofMachine(machine: Machine, hub: HubState): readonly string[] {
     ...assignedDiffers(name, hub, accepted?.instances ?? []),
     ...differs(
       `${name}: processes`,
-      [...machine.processes.values()].map((p) => `${p.instanceId}/${p.container}/${p.specDigest.slice(0, 6)}`).sort().join(" "),
+      [...machine.processes.values()]
+        .map((p) => `${p.instanceId}/${p.container}/${p.specDigest.slice(0, 6)}`)
+        .sort()
+        .join(" "),
       (accepted?.instances ?? [])
         .filter((i) => machine.disk.database.instances.get(i.id)?.intent !== "finished")
         .flatMap((i) => i.containers.map((c) => `${i.id}/${c.name}/${i.specDigest.slice(0, 6)}`))

@@ -138,7 +138,12 @@ export class SimHubStore implements ResourceStore {
       const failed = commit.changes.find((c) => !this.#holds(c, next.objects.get(keyText(c.key))));
       if (failed !== undefined) {
         const current = next.objects.get(keyText(failed.key));
-        return { commit: {  changes: [] }, entries: [], resolve, conflict: { key: failed.key, current } };
+        return {
+          commit: { changes: [] },
+          entries: [],
+          resolve,
+          conflict: { key: failed.key, current },
+        };
       }
       const entries: LogEntry[] = [];
       for (const change of commit.changes) {
@@ -174,7 +179,9 @@ interface Judged {
   readonly commit: Commit;
   readonly entries: readonly LogEntry[];
   readonly resolve: (result: CommitResult) => void;
-  readonly conflict: { readonly key: ResourceKey; readonly current: AnyObject | undefined } | undefined;
+  readonly conflict:
+    | { readonly key: ResourceKey; readonly current: AnyObject | undefined }
+    | undefined;
 }
 
 function entryOf(
@@ -191,7 +198,13 @@ function entryOf(
     metadata: { ...structuredClone(base.metadata), resourceVersion: String(revision) },
   });
   const type = change.object === undefined ? "DELETED" : previous ? "MODIFIED" : "ADDED";
-  return { revision, type, key: change.key, object, ...(previous === undefined ? {} : { previous }) };
+  return {
+    revision,
+    type,
+    key: change.key,
+    object,
+    ...(previous === undefined ? {} : { previous }),
+  };
 }
 
 function isSame(a: AnyObject, b: AnyObject): boolean {

@@ -1,8 +1,8 @@
-import type { NodeId } from "@flotilla/shared/kernel/ids";
 import type { NodeLink, UplinkHandler } from "@flotilla/hub/app/link/ports";
+import type { NodeId } from "@flotilla/shared/kernel/ids";
 import { encode } from "@flotilla/shared/protocol/codec";
-import type { HubState } from "@flotilla/shared/protocol/hub-state";
 import type { DownMessage } from "@flotilla/shared/protocol/down";
+import type { HubState } from "@flotilla/shared/protocol/hub-state";
 import {
   DEFAULT_SHARD,
   downTopic,

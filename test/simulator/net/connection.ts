@@ -34,7 +34,10 @@ export type Receiver = (frame: Frame) => void;
 export class Connection {
   readonly road: Road;
   readonly #loop: EventLoop;
-  readonly #ends: Record<Direction, Receiver | "closed" | "dark"> = { up: "closed", down: "closed" };
+  readonly #ends: Record<Direction, Receiver | "closed" | "dark"> = {
+    up: "closed",
+    down: "closed",
+  };
   readonly #held: Record<Direction, Frame[]> = { up: [], down: [] };
   readonly #lastMs: Record<Direction, number> = { up: 0, down: 0 };
   readonly #unsubscribe: () => void;

@@ -1,6 +1,6 @@
 import { parseNodeId } from "@flotilla/shared/kernel/ids";
-import type { AgentHost } from "../node/agent.ts";
 import { DIRECTIONS } from "../net/network.ts";
+import type { AgentHost } from "../node/agent.ts";
 import { WORLD } from "../world/event-loop.ts";
 import { Dice, streamOf } from "../world/seeds.ts";
 import type { World } from "./world.ts";
@@ -262,7 +262,10 @@ export class FaultInjector {
     const nodeId = parseNodeId(copy?.node ?? "");
     if (copy === undefined || nodeId === undefined || copy.kind !== "desired") return;
     const text = new TextDecoder().decode(copy.payload);
-    const forged = text.replace(/\\"revision\\":(\d+)/, (_, n: string) => `\\"revision\\":${Number(n) + 1}`);
+    const forged = text.replace(
+      /\\"revision\\":(\d+)/,
+      (_, n: string) => `\\"revision\\":${Number(n) + 1}`,
+    );
     this.#world.hub.running?.broker.injectDown(nodeId, new TextEncoder().encode(forged));
   }
 }

@@ -1,10 +1,10 @@
 import type { ServedKind, WriteOptions } from "@flotilla/hub/app/resources/ports";
+import type { Auditor } from "../check/auditor.ts";
+import type { HubHost } from "../hub/hub.ts";
 import type { HubState } from "../hub/hub-state.ts";
 import { keyText } from "../hub/hub-state.ts";
-import type { HubHost } from "../hub/hub.ts";
-import type { Auditor } from "../check/auditor.ts";
-import type { Trace } from "../world/trace.ts";
 import type { Dice } from "../world/seeds.ts";
+import type { Trace } from "../world/trace.ts";
 
 /** Few names, so that a deleted Application comes again under its name. */
 const NAMES = ["amber", "beryl", "coral", "dune", "elm"] as const;
@@ -178,7 +178,9 @@ export class Operator {
     const asked = spec === undefined ? ABSENT : sortedJson(spec);
     known.isBusy = true;
     known.possible.push(asked);
-    this.#trace.say(`operator: ${kind} ${name} ${asked === ABSENT ? "deleted" : asked.slice(0, 150)}`);
+    this.#trace.say(
+      `operator: ${kind} ${name} ${asked === ABSENT ? "deleted" : asked.slice(0, 150)}`,
+    );
     try {
       await deed(running.api);
       known.certain = asked;
@@ -258,7 +260,9 @@ function jobOf(job: NonNullable<AppDraft["job"]>): object {
   const resources = { requests: { cpu: "300m", memory: "128Mi" } };
   const pod = { restartPolicy: "OnFailure", containers: [{ name: "main", command, resources }] };
   const { completions } = job;
-  const template = { spec: { completions, parallelism: 1, backoffLimit: 2, template: { spec: pod } } };
+  const template = {
+    spec: { completions, parallelism: 1, backoffLimit: 2, template: { spec: pod } },
+  };
   return { name: "batch", type: "Job", template };
 }
 

@@ -81,7 +81,8 @@ class Stepper {
     const { loop, hub, auditor, operator } = this.#world;
     const wasUp = hub.running !== undefined;
     const isMore = await loop.step();
-    if (loop.spin !== undefined) auditor.broken("liveness", `code runs in circles: ${loop.spin.stack ?? ""}`);
+    if (loop.spin !== undefined)
+      auditor.broken("liveness", `code runs in circles: ${loop.spin.stack ?? ""}`);
     if (!isMore) auditor.broken("liveness", "nothing lies ahead any more");
     this.count++;
     if (wasUp && hub.running === undefined) operator.hubDied();

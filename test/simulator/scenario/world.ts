@@ -1,5 +1,5 @@
-import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Capacity } from "@flotilla/shared/model/capacity";
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { Codec } from "@flotilla/shared/protocol/codec";
 import type { Bugs } from "../bugs.ts";
 import { Auditor } from "../check/auditor.ts";
@@ -39,7 +39,10 @@ export interface WorldDeps {
 }
 
 /** Makes a world in which nothing has happened yet. */
-export function makeWorld(options: { readonly seed: number; readonly bugs: Bugs }, deps: WorldDeps): World {
+export function makeWorld(
+  options: { readonly seed: number; readonly bugs: Bugs },
+  deps: WorldDeps,
+): World {
   const { seed, bugs } = options;
   const loop = new EventLoop();
   const tape = new Tape();
@@ -108,7 +111,14 @@ function enrol(hub: HubHost, names: readonly string[]): void {
     spec: {},
   };
   hub.disk.state.write(
-    [{ revision: 1, type: "ADDED", key: { kind: "Site", namespace: "", name: "site-1" }, object: site }],
+    [
+      {
+        revision: 1,
+        type: "ADDED",
+        key: { kind: "Site", namespace: "", name: "site-1" },
+        object: site,
+      },
+    ],
     { changes: [] },
   );
   for (const [index, name] of names.entries()) {

@@ -9,7 +9,8 @@ export function bugLog(onBug: (message: string) => void): Log {
     warn: nothing,
     error: (fields, message) => {
       const { err } = fields;
-      if (err instanceof Error && err.name === "AssertionError") onBug(`${message}: ${err.message}`);
+      if (err instanceof Error && err.name === "AssertionError")
+        onBug(`${message}: ${err.message}`);
       else if (err instanceof TypeError || err instanceof RangeError)
         onBug(`${message}: ${err.stack ?? err.message}`);
     },

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import type { DesiredSigner } from "@flotilla/hub/app/desired/ports";
 import type { SignatureVerifier } from "@flotilla/edge-agent/app/link/ports";
+import type { DesiredSigner } from "@flotilla/hub/app/desired/ports";
 
 /** Stands for the hub's key. */
 const KEY_ID = "5151515151515151";
