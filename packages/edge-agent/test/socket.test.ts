@@ -12,6 +12,8 @@ import { ManualNode } from "./support/manual-reconciler.ts";
 import { testFolder } from "./support/real-node.ts";
 import { instance } from "./support/reconcile-builders.ts";
 
+const metricsText = (): Promise<string> => Promise.resolve("flotilla_agent_link_online 1\n");
+
 let folder: ReturnType<typeof testFolder>;
 let stop: AbortController;
 let running: Promise<void>[];
@@ -51,7 +53,10 @@ async function serve(
     },
   );
   const socketPath = socketPathOf(folder.path);
-  const server = new LocalServer({ socketPath }, { api: wrap(inspector), log: silentLog() });
+  const server = new LocalServer(
+    { socketPath },
+    { api: wrap(inspector), log: silentLog(), metricsText },
+  );
   running.push(server.run(stop.signal));
   while (!existsSync(socketPath) || (statSync(socketPath).mode & 0o777) !== 0o660)
     await new Promise((resolve) => setTimeout(resolve, 5));
@@ -180,7 +185,10 @@ test("the socket of a dead agent is taken over, that of a live one is not", asyn
   const manual = await node();
   await serve(manual);
   expect((await cli("status")).status).toBe(0);
-  const second = new LocalServer({ socketPath }, { api: inspectorOf(manual), log: silentLog() });
+  const second = new LocalServer(
+    { socketPath },
+    { api: inspectorOf(manual), log: silentLog(), metricsText },
+  );
   await expect(second.run(stop.signal)).rejects.toMatchObject({ code: "socket-in-use" });
   expect((await cli("status")).status).toBe(0);
 });
@@ -189,17 +197,17 @@ test("a path that cannot be a socket is refused with the mend", async () => {
   const api = inspectorOf(await node());
   const long = new LocalServer(
     { socketPath: join(folder.path, "x".repeat(120)) },
-    { api, log: silentLog() },
+    { api, log: silentLog(), metricsText },
   );
   await expect(long.run(stop.signal)).rejects.toMatchObject({ code: "socket-path-too-long" });
   const file = join(folder.path, "a-file");
   writeFileSync(file, "keep me");
-  const occupied = new LocalServer({ socketPath: file }, { api, log: silentLog() });
+  const occupied = new LocalServer({ socketPath: file }, { api, log: silentLog(), metricsText });
   await expect(occupied.run(stop.signal)).rejects.toMatchObject({ code: "socket-unusable" });
   expect(statSync(file).size).toBe(7);
   const nowhere = new LocalServer(
     { socketPath: join(folder.path, "no/such/folder/s") },
-    { api, log: silentLog() },
+    { api, log: silentLog(), metricsText },
   );
   await expect(nowhere.run(stop.signal)).rejects.toMatchObject({ code: "socket-unusable" });
 });
@@ -215,3 +223,12 @@ function inspectorOf(manual: ManualNode): LocalInspector {
     },
   );
 }
+
+test("the metrics are told in Prometheus' text format", async () => {
+  await serve(await node());
+  expect(await cli("metrics")).toEqual({
+    status: 0,
+    out: "flotilla_agent_link_online 1\n",
+    err: "",
+  });
+});

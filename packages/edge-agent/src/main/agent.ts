@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import { join } from "node:path";
 import { systemClock } from "@flotilla/shared/platform/clock";
 import { createLog } from "@flotilla/shared/platform/log";
 import { createMetrics } from "@flotilla/shared/platform/metrics";
@@ -6,7 +7,7 @@ import { systemRandom } from "@flotilla/shared/platform/random";
 import { runServices } from "@flotilla/shared/platform/supervisor";
 import { Option } from "commander";
 import { agentConfig } from "./config.ts";
-import { agentProgram, DEFAULT_STATE_DIR, runProgram } from "./flotilla-agent.ts";
+import { agentProgram, DEFAULT_STATE_DIR, runProgram, stateDirOption } from "./flotilla-agent.ts";
 import { AGENT_VERSION } from "./version.ts";
 import { AGENT_METRICS, type AgentPlatform, joinFleet, openAgent } from "./wiring.ts";
 
@@ -47,10 +48,13 @@ interface JoinFlags {
 }
 
 /** Enrols this machine, once. */
-async function join(joinString: string, flags: JoinFlags): Promise<void> {
-  const credentials = await joinFleet({ ...flags, joinString }, platformOf("warn"));
+async function enrol(joinString: string, flags: JoinFlags): Promise<void> {
+  const { credentials, isNew } = await joinFleet({ ...flags, joinString }, platformOf("warn"));
+  const { nodeId, apiUrl } = credentials;
   io.out(
-    `node ${credentials.nodeId} is enrolled at ${credentials.apiUrl}\nnext: flotilla-agent run --state-dir ${flags.stateDir}\n`,
+    isNew
+      ? `node ${nodeId} is enrolled at ${apiUrl}\nnext: flotilla-agent run --state-dir ${flags.stateDir}\n`
+      : `this machine is enrolled already, as node ${nodeId} at ${apiUrl}; the join string was not used\nto enrol it anew, stop the agent and remove ${join(flags.stateDir, "credentials.json")} first\n`,
   );
 }
 
@@ -59,27 +63,27 @@ const io = {
   err: (text: string): void => void process.stderr.write(text),
 };
 
-const stateDir = (): Option =>
-  new Option("--state-dir <folder>", "state directory of the agent")
-    .env("FLOTILLA_STATE_DIR")
-    .default(DEFAULT_STATE_DIR);
-
 const program = agentProgram(io).version(AGENT_VERSION);
 program
   .command("join")
   .description("enrol this machine with a join string of `flotilla node join-token`")
   .argument("<join-string>")
-  .addOption(stateDir())
+  .addOption(stateDirOption())
   .option(
     "--node-name <name>",
     "name of the node in the fleet",
     hostname().split(".")[0]?.toLowerCase() ?? "node",
   )
-  .action(join);
+  .action(enrol);
 program
   .command("run")
   .description("run the agent (what the systemd unit starts)")
-  .addOption(stateDir())
+  .addOption(
+    new Option(
+      "--state-dir <folder>",
+      `state directory of the agent (default ${DEFAULT_STATE_DIR})`,
+    ).env("FLOTILLA_STATE_DIR"),
+  )
   .option("--config <file>", "JSON file with the same settings in camelCase")
   .option(
     "--node-address <address>",

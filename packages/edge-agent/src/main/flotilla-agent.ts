@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { CodedError, messageOf } from "@flotilla/shared/kernel/errors";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { askAgent } from "../adapters/socket/local-client.ts";
+import { askAgent, readMetrics } from "../adapters/socket/local-client.ts";
 import { LOG_LINES_DEFAULT, LOG_LINES_MAX } from "../adapters/socket/local-server.ts";
 import type { LocalPlan, LocalStatus, LocalWhy } from "../app/local-api/ports.ts";
 import type { LogTail } from "../app/reconcile/ports.ts";
@@ -13,7 +13,13 @@ export const DEFAULT_STATE_DIR = "/var/lib/flotilla-agent";
 export const SOCKET_NAME = "agent.sock";
 
 /** Exit statuses of `flotilla-agent`; the same numbers as those of `flotilla`. */
-export const EXIT_STATUS: Readonly<Record<string, number>> = { usage: 2, "not-found": 3 };
+export const EXIT_STATUS: Readonly<Record<string, number>> = {
+  usage: 2,
+  "config-invalid": 2,
+  "config-unreadable": 2,
+  "bad-join-string": 2,
+  "not-found": 3,
+};
 const EXIT_FAILED = 1;
 
 /** Where the program writes. */
@@ -33,7 +39,7 @@ export function socketPathOf(stateDir: string): string {
 }
 
 /**
- * `flotilla-agent` with the commands that ask a running agent: status, plan, why, logs. They need no hub. Wiring adds `run` and
+ * `flotilla-agent` with the commands that ask a running agent: status, plan, why, logs, metrics. They need no hub. Wiring adds `run` and
  * `join` to the command that this returns; `runProgram` runs it.
  */
 export function agentProgram(io: ProgramIo): Command {
@@ -65,6 +71,13 @@ export function agentProgram(io: ProgramIo): Command {
     .action((id: string, options: AskOptions & LogOptions) =>
       answer<LogTail>(io, options, { path: logPath(id, options), text: (log) => log.text }),
     );
+  program
+    .command("metrics")
+    .description("the running agent's metrics in Prometheus' text format")
+    .addOption(stateDirOption())
+    .action(async (options: Pick<AskOptions, "stateDir">) => {
+      io.out(await readMetrics(socketPathOf(options.stateDir)));
+    });
   return program;
 }
 
@@ -95,14 +108,17 @@ export async function runProgram(
 
 function asking(command: Command): Command {
   return command
-    .addOption(
-      new Option("--state-dir <folder>", "state directory of the agent")
-        .env("FLOTILLA_STATE_DIR")
-        .default(DEFAULT_STATE_DIR),
-    )
+    .addOption(stateDirOption())
     .addOption(
       new Option("-o, --output <format>", "how to print").choices(["text", "json"]).default("text"),
     );
+}
+
+/** `--state-dir` of the commands that need no configuration. */
+export function stateDirOption(): Option {
+  return new Option("--state-dir <folder>", "state directory of the agent")
+    .env("FLOTILLA_STATE_DIR")
+    .default(DEFAULT_STATE_DIR);
 }
 
 /** The agent is of this very build, so its answer is trusted to be what it says. */

@@ -59,7 +59,7 @@ export interface AgentPlatform {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  readonly metrics: Metrics;
+  readonly metrics: Metrics & { text(): Promise<string> };
 }
 
 /** An agent that is ready to run. */
@@ -71,14 +71,20 @@ export interface Agent {
   close(): void;
 }
 
-/** Enrols the node of a state directory; with credentials already there nothing is done. */
+/** Enrols the node of a state directory. One that is enrolled already stays so, and its join string is not used. */
 export async function joinFleet(
   request: { readonly stateDir: string; readonly joinString: string; readonly nodeName: string },
   platform: AgentPlatform,
-): Promise<Credentials> {
+): Promise<{ readonly credentials: Credentials; readonly isNew: boolean }> {
   ensureDirectory(request.stateDir, STATE_DIR_MODE);
-  const credentials = new FileCredentialStore({ directory: request.stateDir }, platform);
-  return enrolmentService({ ...platform, credentials, onRenewed: () => undefined }).join(request);
+  const store = new FileCredentialStore({ directory: request.stateDir }, platform);
+  const isNew = store.load() === undefined;
+  const enrolment = enrolmentService({
+    ...platform,
+    credentials: store,
+    onRenewed: () => undefined,
+  });
+  return { credentials: await enrolment.join(request), isNew };
 }
 
 function enrolmentService(
@@ -95,7 +101,7 @@ function enrolmentService(
  * has been read once. Throws CodedError: not enrolled, state directory in use, database unusable.
  */
 export async function openAgent(config: AgentConfig, platform: AgentPlatform): Promise<Agent> {
-  ensureDirectory(config.stateDir, STATE_DIR_MODE);
+  if (!existsSync(config.stateDir)) throw notEnrolled(config);
   const lock = lockStateDir(config.stateDir);
   try {
     const credentials = withMqttUrl(
@@ -105,11 +111,14 @@ export async function openAgent(config: AgentConfig, platform: AgentPlatform): P
     const nodeId = enrolledNode(credentials, config);
     const store = new SqliteAgentStore({ directory: config.stateDir }, platform);
     const parts = makeParts(config, { ...platform, credentials, nodeId, store });
-    await parts.capacity.prepare();
     const close = (): void => {
       store.close();
       lock.release();
     };
+    await parts.capacity.prepare().catch((error: unknown) => {
+      store.close();
+      throw error;
+    });
     return { nodeId, systemd: parts.systemd, services: servicesOf(parts), close };
   } catch (error) {
     lock.release();
@@ -186,7 +195,10 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
     { nodeId, agentVersion: AGENT_VERSION, pid: process.pid },
     { reconciler, runtime, store, link: () => linkView(link.status(), clock) },
   );
-  const socket = new LocalServer({ socketPath: socketPathOf(config.stateDir) }, { api, log });
+  const socket = new LocalServer(
+    { socketPath: socketPathOf(config.stateDir) },
+    { api, log, metricsText: () => deps.metrics.text() },
+  );
   return { reconciler, capacity, enrolment, link, systemd, socket };
 }
 
@@ -217,11 +229,15 @@ function servicesOf(parts: Parts): readonly Service[] {
 function enrolledNode(credentials: CredentialStore, config: AgentConfig): string {
   const nodeId = credentials.load()?.nodeId;
   if (nodeId !== undefined) return nodeId;
-  throw new CodedError(
+  throw notEnrolled(config);
+}
+
+function notEnrolled({ stateDir }: AgentConfig): CodedError {
+  return new CodedError(
     "not-enrolled",
-    `${config.stateDir} holds no credentials: this node is not enrolled`,
+    `${stateDir} holds no credentials: this node is not enrolled`,
     {
-      mend: `flotilla-agent join '<string of flotilla node join-token>' --node-name NAME --state-dir ${config.stateDir}`,
+      mend: `flotilla-agent join '<string of flotilla node join-token>' --node-name NAME --state-dir ${stateDir}`,
     },
   );
 }
@@ -233,8 +249,8 @@ function withMqttUrl(credentials: CredentialStore, mqttUrl: string | undefined):
       const own = credentials.load();
       return own === undefined ? undefined : { ...own, mqttUrl };
     },
-    save: (next) =>
-      credentials.save({ ...next, mqttUrl: credentials.load()?.mqttUrl ?? next.mqttUrl }),
+    // What the hub says is kept, so that the flag can be left out again.
+    save: (next) => credentials.save(next),
   };
 }
 

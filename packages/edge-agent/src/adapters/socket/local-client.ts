@@ -28,6 +28,13 @@ export async function askAgent(socketPath: string, path: string): Promise<unknow
   );
 }
 
+/** The agent's metrics as text. Throws CodedError as `askAgent` does. */
+export async function readMetrics(socketPath: string): Promise<string> {
+  const { status, text } = await get(socketPath, "/metrics");
+  if (status === 200) return text;
+  throw new CodedError<LocalClientErrorCode>("failed", "the agent does not tell its metrics");
+}
+
 function problem(body: unknown): string {
   if (typeof body !== "object" || body === null || !("error" in body)) return "the agent refused";
   const { error } = body;

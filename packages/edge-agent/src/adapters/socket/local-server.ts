@@ -27,8 +27,18 @@ export const LOG_LINES_MAX = 10_000;
 /** Owner and group: who may read the state directory may ask. */
 const SOCKET_MODE = 0o660;
 
+/** Prometheus' text exposition format. */
+const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
 /** Failures of the local socket. */
 export type LocalSocketErrorCode = "socket-in-use" | "socket-path-too-long" | "socket-unusable";
+
+interface LocalServerDeps {
+  readonly api: LocalApi;
+  /** The whole exposition. */
+  readonly metricsText: () => Promise<string>;
+  readonly log: Log;
+}
 
 interface Answer {
   readonly status: number;
@@ -37,17 +47,15 @@ interface Answer {
 
 /**
  * HTTP over a Unix socket in the state directory: `GET /v1/status`, `/v1/plan`, `/v1/instances/<id>`,
- * `/v1/instances/<id>/log?container=&tailLines=`. Reads only, so that whoever may ask can break nothing.
+ * `/v1/instances/<id>/log?container=&tailLines=`, and `GET /metrics` in Prometheus' text format. Reads only, so that
+ * whoever may ask can break nothing.
  */
 export class LocalServer implements Service {
   readonly name = "local-api";
   readonly #path: string;
-  readonly #deps: { readonly api: LocalApi; readonly log: Log };
+  readonly #deps: LocalServerDeps;
 
-  constructor(
-    options: { readonly socketPath: string },
-    deps: { readonly api: LocalApi; readonly log: Log },
-  ) {
+  constructor(options: { readonly socketPath: string }, deps: LocalServerDeps) {
     this.#path = options.socketPath;
     this.#deps = deps;
   }
@@ -75,6 +83,10 @@ export class LocalServer implements Service {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
+    if (request.method === "GET" && request.url === "/metrics") {
+      void this.#serveMetrics(response);
+      return;
+    }
     let answer: Answer;
     try {
       answer = this.#answer(request);
@@ -90,6 +102,17 @@ export class LocalServer implements Service {
     // No request has a body; one that comes all the same is not read.
     request.resume();
     request.once("data", () => request.destroy());
+  }
+
+  async #serveMetrics(response: ServerResponse): Promise<void> {
+    try {
+      const text = await this.#deps.metricsText();
+      response.writeHead(200, { "content-type": METRICS_TYPE, connection: "close" });
+      response.end(text);
+    } catch (error) {
+      this.#deps.log.warn({ err: error }, "the metrics could not be told");
+      response.destroy();
+    }
   }
 
   #answer(request: IncomingMessage): Answer {

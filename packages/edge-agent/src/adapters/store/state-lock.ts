@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { CodedError } from "@flotilla/shared/kernel/errors";
 import Sqlite from "better-sqlite3";
@@ -7,13 +8,17 @@ export type StateLockErrorCode = "state-dir-in-use";
 
 /** File that is locked; it holds nothing. */
 const LOCK_NAME = "agent.lock";
+const LOCK_MODE = 0o600;
 
 /**
  * Makes this process the only agent of a state directory: two would start every workload twice. Node has no flock(2), so the
  * lock is SQLite's on a database of its own: the kernel lifts it when the process ends, however it ends. Throws CodedError.
  */
 export function lockStateDir(directory: string): { release(): void } {
-  const db = new Sqlite(join(directory, LOCK_NAME), { timeout: 0 });
+  const path = join(directory, LOCK_NAME);
+  // SQLite makes its journal with the mode of the file.
+  closeSync(openSync(path, "a", LOCK_MODE));
+  const db = new Sqlite(path, { timeout: 0 });
   try {
     db.exec("BEGIN EXCLUSIVE");
   } catch (error) {

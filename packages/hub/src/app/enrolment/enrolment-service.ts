@@ -238,7 +238,10 @@ export class EnrolmentService implements EnrolmentApi {
     if (node !== undefined && (use === "current" || use === "next")) return node;
     const code = use === "superseded" || use === "revoked" ? use : "unknown-node";
     throw new EnrolmentError(code, `the certificate of node ${nodeId} is not renewed: ${code}`, {
-      mend: "Enrol the device again with a join token that names the node.",
+      mend:
+        code === "revoked"
+          ? "Set spec.revoked of the EdgeNode to false, or enrol the device under another name."
+          : "Enrol the device again with a join token that names the node.",
     });
   }
 
