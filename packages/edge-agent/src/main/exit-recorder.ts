@@ -4,7 +4,7 @@ import { writeFileDurable } from "@flotilla/shared/platform/files";
 
 /**
  * `exit-recorder <file> <program> [args…]`: runs the program and writes how it ended, `{exitCode, finishedWallMs}`, so
- * that an agent which was not there can read it. Stands at the head of the workload's process group (docs/decisions/exit-status.md).
+ * that an agent which was not there can read it. Stands at the head of the workload's process group (docs/decisions/0012-exit-status.md).
  */
 
 /** Exit code when the program could not be started, as a shell has it. */
