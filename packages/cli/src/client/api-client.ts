@@ -5,7 +5,7 @@ import type { NamedKind } from "../domain/kinds.ts";
 import { textOf } from "../domain/text.ts";
 import type { HubAccess } from "./kubeconfig.ts";
 
-/** Longest wait for the head of an answer. */
+/** Longest silence of the hub while it answers; a watch may be silent once it has begun. */
 const REQUEST_TIMEOUT_MS = 30_000;
 /** Largest answer that is read whole. */
 const ANSWER_BYTES_MAX = 256 * 1024 * 1024;
@@ -66,8 +66,11 @@ export class ApiClient {
     return text;
   }
 
-  /** Hands on the answer's text as it comes; for watches. Resolves when the hub ends it, or the signal is aborted. */
-  stream(call: Call, onText: (text: string) => void, signal?: AbortSignal): Promise<void> {
+  /**
+   * Hands on the answer's text as it comes. With `until` it is a watch: the hub may be silent as long as it likes, and the
+   * promise resolves when the hub ends it or `until` is aborted.
+   */
+  stream(call: Call, onText: (text: string) => void, until?: AbortSignal): Promise<void> {
     const body = call.body === undefined ? undefined : JSON.stringify(call.body);
     return new Promise((resolve, reject) => {
       const req = request(
@@ -90,7 +93,7 @@ export class ApiClient {
           },
         },
         (res) => {
-          req.setTimeout(0);
+          if (until !== undefined) req.setTimeout(0);
           res.setEncoding("utf8");
           const failed = (res.statusCode ?? 500) >= 400;
           let failure = "";
@@ -105,10 +108,10 @@ export class ApiClient {
           res.on("end", () =>
             failed ? reject(errorOfStatus(res.statusCode ?? 500, failure)) : resolve(),
           );
-          res.on("error", (error) => (signal?.aborted === true ? resolve() : reject(error)));
+          res.on("error", (error) => (until?.aborted === true ? resolve() : reject(error)));
         },
       );
-      signal?.addEventListener("abort", () => {
+      until?.addEventListener("abort", () => {
         req.destroy();
         resolve();
       });
@@ -198,7 +201,21 @@ function statusFields(text: string): { message: string; reason: string; causes: 
   }
 }
 
-/** Path of a collection, or of an item in it. */
+/** An empty name is the collection, on which DELETE deletes everything; dots are resolved away by URL parsers. */
+function refuseOtherPath(place: {
+  readonly namespace?: string | undefined;
+  readonly name?: string | undefined;
+}): void {
+  for (const field of ["namespace", "name"] as const) {
+    const value = place[field];
+    if (value === undefined || !/^\.{0,2}$|\//.test(value)) continue;
+    throw new CliError("usage", `"${value}" is no ${field}`, {
+      mend: field === "name" ? "name the object: KIND NAME or KIND/NAME" : "-n NAMESPACE",
+    });
+  }
+}
+
+/** Path of a collection, or of an item in it. Throws on a name that would lead elsewhere. */
 export function resourcePath(
   kind: NamedKind,
   place: {
@@ -207,6 +224,7 @@ export function resourcePath(
     readonly subresource?: string;
   },
 ): string {
+  refuseOtherPath(place);
   const root = kind.apiVersion.includes("/")
     ? `/apis/${kind.apiVersion}`
     : `/api/${kind.apiVersion}`;
