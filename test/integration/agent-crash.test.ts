@@ -75,20 +75,49 @@ test(
   TIMEOUT_MS,
 );
 
-/** Damage that power cuts and bad flash leave behind, and whether the accepted desired state outlives it. */
-const DAMAGES = {
-  "garbage over the whole file": (path: string) =>
-    writeFileSync(path, Buffer.alloc(statSync(path).size, "garbage")),
-  "a file cut in half": (path: string) => truncateSync(path, Math.floor(statSync(path).size / 2)),
-  "garbage, and the last good copy is gone too": (path: string) => {
-    writeFileSync(path, Buffer.alloc(statSync(path).size, "garbage"));
-    rmSync(`${path}.last-good`, { force: true });
+/** Without its log the file alone has to do; with it SQLite may find every page there and nothing is lost. */
+function overwrite(path: string): void {
+  writeFileSync(path, Buffer.alloc(statSync(path).size, "garbage"));
+  rmSync(`${path}-wal`, { force: true });
+}
+
+/** Damage that power cuts and bad flash leave behind, and what the agent's log says of it. */
+const DAMAGES = [
+  {
+    name: "garbage over the whole file",
+    damage: overwrite,
+    said: "database restored from its last good copy",
   },
-  "all files of the database are gone": (path: string) => {
-    for (const suffix of ["", "-wal", "-shm", ".last-good"])
-      rmSync(`${path}${suffix}`, { force: true });
+  {
+    name: "garbage over the file, its log intact",
+    damage: (path: string) => writeFileSync(path, Buffer.alloc(statSync(path).size, "garbage")),
+    said: "agent is up",
   },
-} as const;
+  {
+    name: "a file cut in half",
+    damage: (path: string) => {
+      truncateSync(path, Math.floor(statSync(path).size / 2));
+      rmSync(`${path}-wal`, { force: true });
+    },
+    said: "database restored from its last good copy",
+  },
+  {
+    name: "garbage, and the last good copy is gone too",
+    damage: (path: string) => {
+      overwrite(path);
+      rmSync(`${path}.last-good`, { force: true });
+    },
+    said: "database begun anew",
+  },
+  {
+    name: "all files of the database are gone",
+    damage: (path: string) => {
+      for (const suffix of ["", "-wal", "-shm", ".last-good"])
+        rmSync(`${path}${suffix}`, { force: true });
+    },
+    said: "agent is up",
+  },
+] as const;
 
 test(
   "an agent whose database was damaged leaves its workloads alone, begins a new epoch and converges again",
@@ -101,12 +130,13 @@ test(
     await apply(hub, "shop", shop(2));
     await settled(hub, "shop");
     let replicas = 2;
-    for (const [name, damage] of Object.entries(DAMAGES)) {
+    for (const { name, damage, said } of DAMAGES) {
       await converged(hub);
       const before = pidsOf(agent);
       const node = await hub.api.get("EdgeNode", "n1");
       await agent.process.kill9();
       damage(agent.database);
+      const { length } = agent.output;
       agent.start();
       await until(`a new epoch after: ${name}`, async () => {
         const { status } = await hub.api.get("EdgeNode", "n1");
@@ -118,6 +148,7 @@ test(
           convergedRevision >= (node.status?.desiredRevision ?? 0) && instances.length === replicas
         );
       });
+      expect(agent.output.slice(length), name).toContain(said);
       expect(pidsOf(agent), name).toEqual(before);
       replicas += 1;
       await apply(hub, "shop", shop(replicas));
