@@ -18,6 +18,8 @@ test.each([
   ["- 1", /an object is expected/],
   ["kind: Fleet\nmetadata: {name: a}", /apiVersion is missing/],
   ["apiVersion: v1\nkind: Fleet\nmetadata: {}", /metadata.name is missing/],
+  ["kind: Fleet\nmetadata: {name: a, name: b}", /"name" is there twice/],
+  ["[".repeat(20_000), /is no YAML/],
 ])("%j is refused with the field", (text, message) => {
   expect(() => parseManifests(text, "f")).toThrow(message);
 });
@@ -31,4 +33,15 @@ test("a YAML bomb is refused quickly", () => {
   const started = performance.now();
   expect(() => parseManifests(lines.join("\n"), "f")).toThrow(/cannot be expanded/);
   expect(performance.now() - started).toBeLessThan(5_000);
+});
+
+test("a map of very many keys is read in a moment", () => {
+  const keys = Array.from({ length: 60_000 }, (_, i) => `  k${i}: v\n`).join("");
+  const started = performance.now();
+  const [manifest] = parseManifests(
+    `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: big}\ndata:\n${keys}`,
+    "f",
+  );
+  expect(Object.keys(manifest?.object["data"] ?? {})).toHaveLength(60_000);
+  expect(performance.now() - started).toBeLessThan(10_000);
 });

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { extname, join } from "node:path";
 import { messageOf } from "@flotilla/shared/kernel/errors";
 import type { Json } from "@flotilla/shared/kernel/json";
-import { parseAllDocuments } from "yaml";
+import { type Document, isMap, isSeq, type Node, parseAllDocuments } from "yaml";
 import { CliError } from "../domain/errors.ts";
 import { textOf } from "../domain/text.ts";
 import type { Io } from "../output/io.ts";
@@ -51,22 +51,44 @@ function filesOf(path: string): string[] {
 export function parseManifests(text: string, source: string): Manifest[] {
   if (text.length > MANIFEST_BYTES_MAX)
     throw new CliError("invalid", `${source} is larger than ${MANIFEST_BYTES_MAX} bytes`);
-  const documents = parseAllDocuments(text);
+  const documents = parseDocuments(text, source);
   return [...documents].flatMap((document, index): Manifest[] => {
     const where = documents.length > 1 ? `${source} (document ${index + 1})` : source;
     const problem = document.errors[0];
     if (problem !== undefined)
       throw new CliError("invalid", `${where} is no YAML`, { fields: { why: problem.message } });
+    refuseDuplicateKeys(document.contents, where);
     const value = toValue(document, where);
     if (value === null || value === undefined) return [];
     return open(value, where).map((object) => manifestOf(object, where));
   });
 }
 
-function toValue(
-  document: { toJS(options: { maxAliasCount: number }): unknown },
-  where: string,
-): unknown {
+function parseDocuments(text: string, source: string): Document[] {
+  try {
+    // Their own check for unique keys compares each key with each other one: minutes for a large map.
+    return parseAllDocuments(text, { uniqueKeys: false, logLevel: "error" }) as Document[];
+  } catch (error) {
+    throw new CliError("invalid", `${source} is no YAML`, { fields: { why: messageOf(error) } });
+  }
+}
+
+function refuseDuplicateKeys(node: unknown, where: string): void {
+  if (isSeq(node)) for (const item of node.items) refuseDuplicateKeys(item, where);
+  if (!isMap(node)) return;
+  const seen = new Set<string>();
+  for (const { key, value } of node.items) {
+    const name = String(key as Node);
+    if (seen.has(name))
+      throw new CliError("invalid", `${where}: the key "${name.slice(0, 64)}" is there twice`, {
+        mend: "keep one of the two",
+      });
+    seen.add(name);
+    refuseDuplicateKeys(value, where);
+  }
+}
+
+function toValue(document: Document, where: string): unknown {
   try {
     return document.toJS({ maxAliasCount: ALIASES_MAX });
   } catch (error) {
