@@ -714,6 +714,38 @@ describe("failure", () => {
     }
   });
 
+  test("an Application that cannot be carried out is told so and holds up no other", async () => {
+    const world = new World(testStore());
+    await world.node("a1");
+    const env = ["one", "two"].map((name) => ({
+      name,
+      valueFrom: { configMapKeyRef: { name, key: "text" } },
+    }));
+    for (const { name } of env)
+      await world.put({
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { name, namespace: "shop", uid: `uid-${name}`, generation: 1 },
+        data: { text: "x".repeat(900_000) },
+      });
+    await world.apply("Application", "a-large", { components: [deployment("api", 1, { env })] });
+    await world.apply("Application", "b-small", { components: [deployment("api", 1)] });
+    await world.controller().pass();
+    expect(world.placement()).toEqual({ "b-small-api-0": "a1" });
+    expect(world.told.find((t) => t.about === "Application/a-large")).toMatchObject({
+      type: "Warning",
+      reason: "ReconcileFailed",
+      message: expect.stringContaining("the most is"),
+    });
+  });
+
+  test("a store that fails ends the pass, to be tried again after a while", async () => {
+    const world = await threeNodes();
+    await world.apply("Application", "web", { components: [deployment("api", 1)] });
+    world.store.failures.push(new Error("the disk is full"));
+    await expect(world.controller().pass()).rejects.toThrow("the disk is full");
+  });
+
   test("a plan larger than one commit is carried out over several passes", async () => {
     const world = await threeNodes();
     await world.apply("Application", "web", { components: [deployment("api", 10)] });

@@ -1,4 +1,6 @@
+import { AssertionError } from "@flotilla/shared/kernel/assert";
 import type { Clock } from "@flotilla/shared/kernel/clock";
+import { hasCode, messageOf } from "@flotilla/shared/kernel/errors";
 import { isoTime } from "@flotilla/shared/kernel/iso-time";
 import { jsonEqual } from "@flotilla/shared/kernel/json";
 import { type Random, uuid } from "@flotilla/shared/kernel/random";
@@ -15,7 +17,7 @@ import { PassLoop } from "../control/pass-loop.ts";
 import { concerns } from "../control/relevance.ts";
 import type { Sha256 } from "../desired/ports.ts";
 import type { EventRecorder } from "../events/event-recorder.ts";
-import type { ResourceStore } from "../resources/ports.ts";
+import type { Change, ResourceStore, StoreErrorCode } from "../resources/ports.ts";
 
 /** Most changed assignments of one plan, so that planning (1 ms a decision on 1,000 nodes) holds up nothing else for long. */
 export const PLAN_CHANGES_MAX = 200;
@@ -101,18 +103,29 @@ export class ApplicationController implements Service {
   ): Promise<ReadonlyMap<string, NodeFacts> | undefined> {
     // One that is going away is left to the collector.
     if (application.metadata.deletionTimestamp !== undefined) return view.nodes;
-    const plan = planApplication(this.#inputOf(application, view));
-    const after = { ...application, status: { ...application.status, ...plan.status } };
-    if (plan.changes.length === 0 && jsonEqual(application, after)) return plan.nodes;
-    const result = await this.#deps.store.commit({
-      changes: [
-        changeOf(application, after),
-        ...plan.changes.map((c) => changeOf(c.before, c.after)),
-      ],
-    });
-    if (!result.ok) return undefined;
-    this.#tell(application, plan);
-    return plan.nodes;
+    try {
+      const plan = this.#plan(application, view);
+      const changes = changesOf(application, plan);
+      if (changes.length === 0) return plan.nodes;
+      const result = await this.#deps.store.commit({ changes });
+      if (!result.ok) return undefined;
+      this.#tell(application, plan);
+      return plan.nodes;
+    } catch (error) {
+      if (!isOfOneApplication(error)) throw error;
+      this.#tellFailed(application, error);
+      return view.nodes;
+    }
+  }
+
+  /** Throws PlanError. */
+  #plan(application: ObjectOf<"Application">, view: View): Plan {
+    try {
+      return planApplication(this.#inputOf(application, view));
+    } catch (cause) {
+      // A bug that was held impossible ends the process; anything else is kept to the Application that it shows in.
+      throw cause instanceof AssertionError ? cause : new PlanError(messageOf(cause), { cause });
+    }
   }
 
   #inputOf(application: ObjectOf<"Application">, view: View): PlanInput {
@@ -191,6 +204,19 @@ export class ApplicationController implements Service {
     }
   }
 
+  /** It is tried again by each pass: what makes it fail may be in any object that it is planned from. */
+  #tellFailed(application: ObjectOf<"Application">, error: Error): void {
+    const { events, log } = this.#deps;
+    const { namespace, name } = application.metadata;
+    log.error({ namespace, name, err: error }, "an application could not be reconciled");
+    events.record({
+      about: application,
+      type: "Warning",
+      reason: "ReconcileFailed",
+      message: `nothing of it was changed: ${error.message}`,
+    });
+  }
+
   /** Says of every node that is to be drained whether it is empty. A conflict is left to the pass that it causes. */
   async #markDrained(): Promise<void> {
     const { store, clock, events } = this.#deps;
@@ -218,6 +244,23 @@ const OUTCOMES: Readonly<Record<string, string>> = {
   Moved: "moved",
   FailedScheduling: "unplaced",
 };
+
+/** Planning one Application failed. */
+class PlanError extends Error {
+  override readonly name = "PlanError";
+}
+
+/** Whether only this Application is to blame: the others are then reconciled all the same. */
+function isOfOneApplication(error: unknown): error is Error {
+  return error instanceof PlanError || hasCode<StoreErrorCode>(error, "object-too-large");
+}
+
+/** All changes of a plan, its status among them; none when everything is as planned. */
+function changesOf(application: ObjectOf<"Application">, plan: Plan): readonly Change[] {
+  const after = { ...application, status: { ...application.status, ...plan.status } };
+  if (plan.changes.length === 0 && jsonEqual(application, after)) return [];
+  return [changeOf(application, after), ...plan.changes.map((c) => changeOf(c.before, c.after))];
+}
 
 interface View {
   readonly nodes: ReadonlyMap<string, NodeFacts>;
