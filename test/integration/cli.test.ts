@@ -1,6 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { runCli } from "@flotilla/cli/main/program";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type CliRun, cli } from "./support/cli.ts";
 import { type RunningHub, startHub } from "./support/running-hub.ts";
@@ -179,6 +181,89 @@ test("forms of output: name, yaml, no headers", async () => {
   expect((await run("get", "sites", "--no-headers")).out).not.toContain("NAME");
   expect((await run("get", "sites", "-o", "xml")).status).toBe(2);
 });
+
+test("every command that reads knows every form, so that a script can rely on it", async () => {
+  const commands = [
+    ["version"],
+    ["get", "sites"],
+    ["get", "site", "plant-1"],
+    ["fleet", "list"],
+    ["fleet", "describe", "ai", "-n", "kurator-system"],
+    ["events", "-A"],
+  ];
+  for (const command of commands) {
+    const json = await run(...command, "-o", "json");
+    expect(json.status, command.join(" ")).toBe(0);
+    expect(JSON.parse(json.out), command.join(" ")).toBeTypeOf("object");
+    expect((await run(...command, "-o", "xml")).status, command.join(" ")).toBe(2);
+  }
+  expect((await run("fleet", "describe", "ai", "-n", "kurator-system", "-o", "name")).out).toBe(
+    "fleet.fleet.kurator.dev/ai\n",
+  );
+  expect((await run("events", "-A", "-o", "name")).out).toMatch(/^(event\/\S+\n)+$/);
+});
+
+test("YAML quotes what YAML 1.1 would take for something else: kubectl and most others read that version", async () => {
+  const file = join(folder, "words.yaml");
+  writeFileSync(
+    file,
+    'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: words}\ndata: {a: "yes", b: "0o17", c: "2026-01-01"}\n',
+  );
+  await run("apply", "-f", file);
+  const { out } = await run("get", "configmap", "words", "-o", "yaml");
+  expect(out).toContain('a: "yes"');
+  expect(out).toContain('c: "2026-01-01"');
+});
+
+test("a deletion that names nothing deletes nothing", async () => {
+  for (const target of [["sites/"], ["site", ""], ["site", "."], ["site", ".."]]) {
+    const { status, err } = await run("delete", ...target);
+    expect([status, err]).toEqual([2, expect.stringContaining("is no name")]);
+  }
+  expect((await run("get", "sites", "-o", "name")).out).toContain("plant-1");
+});
+
+test("get and events go on with what changes as long as somebody reads", async () => {
+  const file = join(folder, "watched.yaml");
+  const watching = [
+    ["get", "sites", "--watch"],
+    ["get", "site", "watched", "-w", "-o", "name"],
+    ["events", "-w"],
+  ].map((argv) => watched(argv));
+  await until(() => watching[0]?.out().includes("plant-1") === true);
+  writeFileSync(file, SITE.replace("SITE", "watched"));
+  expect((await run("apply", "-f", file)).out).toBe("site/watched created\n");
+  await until(() => /^watched +onprem/m.test(watching[0]?.out() ?? ""));
+  await until(() => watching[1]?.out().startsWith("site.edge.kurator.dev/watched\n") === true);
+  for (const one of watching) expect(await one.stop()).toBe(0);
+  expect(watching[0]?.out().match(/^NAME/gm)).toHaveLength(1);
+});
+
+function watched(argv: readonly string[]): { out: () => string; stop: () => Promise<number> } {
+  let out = "";
+  const gone = new AbortController();
+  const ended = runCli(argv, {
+    out: (text) => (out += text),
+    err: () => undefined,
+    env: { FLOTILLA_CONFIG: "/nonexistent/contexts.json", KUBECONFIG: hub.kubeconfig },
+    nowMs: () => Date.now(),
+    readStdin: () => Promise.resolve(""),
+    readerGone: gone.signal,
+    color: false,
+  });
+  return {
+    out: () => out,
+    stop: () => {
+      gone.abort();
+      return ended;
+    },
+  };
+}
+
+async function until(check: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 200 && !check(); tries++) await setTimeout(50);
+  expect(check()).toBe(true);
+}
 
 test("delete removes, and a second time says that it is gone", async () => {
   expect((await run("delete", "site", "good")).out).toBe("site/good deleted\n");

@@ -365,7 +365,7 @@ async function helpOf(command: readonly string[]): Promise<Help> {
     env: {},
     nowMs: () => 0,
     readStdin: () => Promise.resolve(""),
-    signal: new AbortController().signal,
+    readerGone: new AbortController().signal,
     color: false,
   });
   const list = /\nCommands:\n([\s\S]*?)(?:\n\n|$)/.exec(text)?.[1] ?? "";

@@ -25,7 +25,7 @@ export async function cli(
     },
     nowMs: () => Date.now(),
     readStdin: () => Promise.resolve(given.stdin ?? ""),
-    signal: new AbortController().signal,
+    readerGone: new AbortController().signal,
     color: false,
   });
   return { status, out, err };

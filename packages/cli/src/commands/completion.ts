@@ -55,7 +55,12 @@ ${words.map(([path, list]) => `    "${path}") compadd -- ${list.join(" ")} ;;`).
     *) _files ;;
   esac
 }
-compdef _flotilla flotilla
+if [ "\$funcstack[1]" = "_flotilla" ]; then
+  _flotilla
+else
+  (( \$+functions[compdef] )) || { autoload -Uz compinit && compinit -i }
+  compdef _flotilla flotilla
+fi
 `,
   fish: (words) =>
     words

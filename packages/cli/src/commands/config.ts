@@ -3,6 +3,7 @@ import { contextFilePath, readContexts, setContext, useContext } from "../client
 import { loadKubeconfig } from "../client/kubeconfig.ts";
 import { CliError } from "../domain/errors.ts";
 import type { Io } from "../output/io.ts";
+import { formatObject, parseOutput } from "../output/objects.ts";
 import { formatTable } from "../output/table.ts";
 import type { GlobalFlags } from "./session.ts";
 
@@ -37,8 +38,11 @@ export function addConfigCommands(program: Command, io: Io): void {
   config
     .command("get-contexts")
     .description("list the contexts")
-    .action(() => {
+    .action((_flags: unknown, command: Command) => {
+      const output = parseOutput(command.optsWithGlobals<GlobalFlags>().output);
       const file = readContexts(contextFilePath(io.env));
+      if (output === "json" || output === "yaml") return io.out(formatObject(file, output));
+      if (output === "name") return io.out(file.contexts.map((c) => `${c.name}\n`).join(""));
       const rows = file.contexts.map((c) => [
         c.name === file.current ? "*" : "",
         c.name,

@@ -3,15 +3,15 @@ import { homedir } from "node:os";
 import { messageOf } from "@flotilla/shared/kernel/errors";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Command } from "commander";
-import { resourcePath } from "../client/api-client.ts";
+import { type ApiObject, resourcePath } from "../client/api-client.ts";
 import { CliError } from "../domain/errors.ts";
 import { kindByName } from "../domain/kinds.ts";
 import type { Io } from "../output/io.ts";
-import { formatObject } from "../output/objects.ts";
 import { age, formatTable } from "../output/table.ts";
 import { describeFleet } from "./describe.ts";
-import { find, getObjects } from "./objects.ts";
+import { find, getObjects, itemsOf, objectText } from "./objects.ts";
 import { type Session, withSession } from "./session.ts";
+import { follow, versionOf } from "./watch.ts";
 
 /** `cluster …` and `fleet …`: the article's verbs. */
 export function addInventoryCommands(program: Command, io: Io): void {
@@ -179,11 +179,9 @@ function addFleetCommands(program: Command, io: Io): void {
           method: "GET",
           path: resourcePath(kindByName("fleets"), { namespace: session.namespace, name: wanted }),
         });
-        const { output } = session;
         io.out(
-          output === "json" || output === "yaml"
-            ? formatObject(object, output)
-            : describeFleet(object as unknown as ObjectOf<"Fleet">, io.nowMs()),
+          objectText(session, kindByName("fleets"), object) ??
+            describeFleet(object as unknown as ObjectOf<"Fleet">, io.nowMs()),
         );
       }),
     );
@@ -225,16 +223,20 @@ export function addEventsCommand(program: Command, io: Io): void {
     .description("what happened, newest last")
     .option("--type <type>", "Normal or Warning")
     .option("--for <kind/name>", "events about one object")
-    .action((flags: { type?: string; for?: string }, command: Command) =>
+    .option("-w, --watch", "go on with what happens from now on")
+    .action((flags: EventFlags, command: Command) =>
       withSession(io, command, (session) => listEvents(session, flags)),
     );
 }
 
+interface EventFlags {
+  readonly type?: string;
+  readonly for?: string;
+  readonly watch?: boolean;
+}
+
 /** Events of the namespace (or of all), filtered by the hub. */
-export async function listEvents(
-  session: Session,
-  flags: { readonly type?: string; readonly for?: string },
-): Promise<void> {
+async function listEvents(session: Session, flags: EventFlags): Promise<void> {
   const [kind, name] = (flags.for ?? "").split("/");
   const selectors = [
     ...(flags.type === undefined ? [] : [`type=${flags.type}`]),
@@ -245,19 +247,21 @@ export async function listEvents(
   const query =
     selectors.length === 0 ? "" : `?fieldSelector=${encodeURIComponent(selectors.join(","))}`;
   const namespace = session.allNamespaces ? undefined : session.namespace;
-  const list = await session.client.json({
-    method: "GET",
-    path: `${resourcePath(kindByName("events"), { namespace })}${query}`,
-  });
-  const { output } = session;
-  if (output === "json" || output === "yaml") return session.io.out(formatObject(list, output));
-  session.io.out(
-    eventTable(
-      list["items"] as unknown as ObjectOf<"Event">[],
-      session.io.nowMs(),
-      session.noHeaders,
-    ),
-  );
+  const kindOfEvents = kindByName("events");
+  const path = `${resourcePath(kindOfEvents, { namespace })}${query}`;
+  const list = await session.client.json({ method: "GET", path });
+  const print = (object: ApiObject, noHeaders: boolean): void =>
+    session.io.out(
+      objectText(session, kindOfEvents, object) ??
+        eventTable(
+          itemsOf(object) as unknown as ObjectOf<"Event">[],
+          session.io.nowMs(),
+          noHeaders,
+        ),
+    );
+  print(list, session.noHeaders);
+  if (flags.watch !== true) return;
+  await follow(session, { path, resourceVersion: versionOf(list) ?? "0" }, (e) => print(e, true));
 }
 
 /** Events as a table, oldest first. */

@@ -9,6 +9,7 @@ import type { Io } from "../output/io.ts";
 import { formatObject, formatServerTable } from "../output/objects.ts";
 import { type Manifest, readManifests } from "./manifests.ts";
 import { type Session, withSession } from "./session.ts";
+import { follow, versionOf } from "./watch.ts";
 
 /** `apply`, `get`, `delete`: any kind. */
 export function addObjectCommands(program: Command, io: Io): void {
@@ -28,6 +29,7 @@ export function addObjectCommands(program: Command, io: Io): void {
     .argument("[name...]")
     .option("-l, --selector <selector>", "label selector")
     .option("--field-selector <selector>", "field selector")
+    .option("-w, --watch", "go on with what is added, changed or deleted")
     .action((kind: string, names: string[], options: ListFlags, command: Command) =>
       withSession(io, command, (session) =>
         getObjects(session, splitKindAndName(kind, names), options),
@@ -48,6 +50,7 @@ export function addObjectCommands(program: Command, io: Io): void {
 interface ListFlags {
   readonly selector?: string;
   readonly fieldSelector?: string;
+  readonly watch?: boolean;
 }
 
 interface DeleteFlags {
@@ -140,7 +143,33 @@ export async function getObjects(
     what.names.length === 0
       ? [`${resourcePath(what.kind, { namespace })}${query === "" ? "" : `?${query}`}`]
       : what.names.map((name) => resourcePath(what.kind, { namespace: session.namespace, name }));
-  for (const path of paths) await printAnswer(session, what.kind, path);
+  const [path = ""] = paths;
+  if (flags.watch !== true) for (const one of paths) await printAnswer(session, what.kind, one);
+  else if (what.names.length === 0) await watchObjects(session, what.kind, path);
+  else if (what.names.length > 1)
+    throw new CliError("usage", "--watch follows one object or all of a kind", {
+      mend: "name one, or none",
+    });
+  else {
+    const selector = encodeURIComponent(`metadata.name=${what.names[0] ?? ""}`);
+    const collection = resourcePath(what.kind, { namespace: session.namespace });
+    await watchObjects(session, what.kind, `${collection}?fieldSelector=${selector}`);
+  }
+}
+
+/** The list, then every object that comes, changes or goes, as it is at that moment. */
+async function watchObjects(session: Session, kind: NamedKind, path: string): Promise<void> {
+  const asTable = session.output === "table" || session.output === "wide";
+  const accept = asTable ? { accept: TABLE_ACCEPT } : {};
+  const list = await session.client.json({ method: "GET", path, ...accept });
+  const { columnDefinitions } = list;
+  const print = asTable
+    ? (table: ApiObject, noHeaders: boolean): void =>
+        printTable(session, kind, { ...table, columnDefinitions }, noHeaders)
+    : (object: ApiObject): void => session.io.out(objectText(session, kind, object) ?? "");
+  for (const item of asTable ? [list] : itemsOf(list)) print(item, session.noHeaders);
+  const resourceVersion = versionOf(list) ?? "0";
+  await follow(session, { path, resourceVersion, ...accept }, (object) => print(object, true));
 }
 
 async function printAnswer(session: Session, kind: NamedKind, path: string): Promise<void> {
@@ -154,18 +183,37 @@ async function printAnswer(session: Session, kind: NamedKind, path: string): Pro
       );
       return;
     }
-    io.out(
-      formatServerTable(table, {
-        wide: output === "wide",
-        withNamespace: session.allNamespaces && kind.namespaced,
-        noHeaders: session.noHeaders,
-      }),
-    );
+    printTable(session, kind, table, session.noHeaders);
     return;
   }
-  const object = await client.json({ method: "GET", path });
-  if (output !== "name") io.out(formatObject(object, output));
-  else for (const item of itemsOf(object)) io.out(`${nameOf(kind, item)}\n`);
+  io.out(objectText(session, kind, await client.json({ method: "GET", path })) ?? "");
+}
+
+function printTable(session: Session, kind: NamedKind, table: ApiObject, noHeaders: boolean): void {
+  session.io.out(
+    formatServerTable(table, {
+      wide: session.output === "wide",
+      withNamespace: session.allNamespaces && kind.namespaced,
+      noHeaders,
+    }),
+  );
+}
+
+/**
+ * An object or a list as `-o json|yaml|name` asks; undefined in every other form, for which a command has its own text. Every
+ * command that reads asks here, so that no form is forgotten.
+ */
+export function objectText(
+  session: Session,
+  kind: NamedKind,
+  object: ApiObject,
+): string | undefined {
+  const { output } = session;
+  if (output === "json" || output === "yaml") return formatObject(object, output);
+  if (output !== "name") return undefined;
+  return itemsOf(object)
+    .map((item) => `${nameOf(kind, item)}\n`)
+    .join("");
 }
 
 /** Items of a list, or the object itself. */

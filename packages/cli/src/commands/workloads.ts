@@ -4,11 +4,10 @@ import { resourcePath } from "../client/api-client.ts";
 import { CliError } from "../domain/errors.ts";
 import { kindByName } from "../domain/kinds.ts";
 import type { Io } from "../output/io.ts";
-import { formatObject } from "../output/objects.ts";
 import { printable } from "../output/table.ts";
 import { applicationStatus, describeNode, explainAssignment } from "./describe.ts";
 import { eventTable, parsePairs } from "./inventory.ts";
-import { find, getObjects, itemsOf } from "./objects.ts";
+import { find, getObjects, itemsOf, objectText } from "./objects.ts";
 import { type Session, withSession } from "./session.ts";
 
 /** `application …`, `why` and `logs`. */
@@ -80,12 +79,13 @@ async function assignmentsOf(
 }
 
 async function showApplication(session: Session, name: string, withEvents: boolean): Promise<void> {
-  const { client, namespace, io, output } = session;
+  const { client, namespace, io } = session;
   const object = await client.json({
     method: "GET",
     path: resourcePath(kindByName("applications"), { namespace, name }),
   });
-  if (output === "json" || output === "yaml") return io.out(formatObject(object, output));
+  const asked = objectText(session, kindByName("applications"), object);
+  if (asked !== undefined) return io.out(asked);
   const instances = await assignmentsOf(session, name);
   io.out(applicationStatus(object as unknown as ObjectOf<"Application">, instances, io.nowMs()));
   if (!withEvents) return;
@@ -113,10 +113,10 @@ async function explain(session: Session, name: string): Promise<void> {
       mend: `flotilla application list -A; the namespace asked was ${session.namespace}`,
     });
   }
-  const { output, io } = session;
-  if (output === "json" || output === "yaml")
-    return io.out(formatObject({ items: matching }, output));
-  io.out(matching.map(explainAssignment).join("\n"));
+  session.io.out(
+    objectText(session, kindByName("assignments"), { items: matching }) ??
+      matching.map(explainAssignment).join("\n"),
+  );
 }
 
 async function showLogs(
@@ -204,8 +204,9 @@ async function makeToken(session: Session, flags: TokenFlags): Promise<void> {
     },
   });
   const token = answer as unknown as ObjectOf<"JoinToken">;
-  const { output, io } = session;
-  if (output === "json" || output === "yaml") return io.out(formatObject(answer, output));
+  const { io } = session;
+  const asked = objectText(session, kindByName("jointokens"), answer);
+  if (asked !== undefined) return io.out(asked);
   io.out(`${token.status?.joinString ?? ""}\n`);
   io.err(
     `good for one node of site ${flags.site} until ${token.status?.expiresAt ?? "?"}\nnext, on the node: flotilla-agent join '<the string above>' --node-name ${flags.node ?? "NAME"}\n`,
@@ -213,12 +214,13 @@ async function makeToken(session: Session, flags: TokenFlags): Promise<void> {
 }
 
 async function showNode(session: Session, name: string): Promise<void> {
-  const { client, io, output } = session;
+  const { client, io } = session;
   const object = await client.json({
     method: "GET",
     path: resourcePath(kindByName("edgenodes"), { name }),
   });
-  if (output === "json" || output === "yaml") return io.out(formatObject(object, output));
+  const asked = objectText(session, kindByName("edgenodes"), object);
+  if (asked !== undefined) return io.out(asked);
   const here = (await assignments(session, {})).filter((a) => a.spec.node === name);
   io.out(describeNode(object as unknown as ObjectOf<"EdgeNode">, here, io.nowMs()));
 }

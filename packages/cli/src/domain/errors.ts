@@ -12,7 +12,7 @@ export type CliErrorCode =
   | "unreachable"
   | "failed";
 
-/** Exit statuses of `flotilla`. 130 is left to Ctrl-C. */
+/** Exit statuses of `flotilla`; Ctrl-C ends it by the signal, which a shell shows as 130. */
 export const EXIT_STATUS: Readonly<Record<CliErrorCode, number>> = {
   failed: 1,
   invalid: 1,
@@ -35,7 +35,7 @@ export function errorLines(error: CodedError): string[] {
   const why = error.fields["why"];
   return [
     `error: ${error.message}`,
-    ...(typeof why === "string" ? [`why: ${why}`] : []),
+    ...(typeof why === "string" && !error.message.includes(why) ? [`why: ${why}`] : []),
     ...(error.mend === undefined ? [] : [`try: ${error.mend}`]),
   ];
 }

@@ -5,15 +5,13 @@ import { addCompletionCommand } from "../commands/completion.ts";
 import { addConfigCommands } from "../commands/config.ts";
 import { addEventsCommand, addInventoryCommands } from "../commands/inventory.ts";
 import { addObjectCommands } from "../commands/objects.ts";
-import { withSession } from "../commands/session.ts";
+import { type GlobalFlags, withSession } from "../commands/session.ts";
 import { addNodeCommands, addWorkloadCommands } from "../commands/workloads.ts";
 import { type CliErrorCode, EXIT_STATUS, errorLines } from "../domain/errors.ts";
 import { textOf } from "../domain/text.ts";
 import type { Io } from "../output/io.ts";
+import { formatObject, parseOutput } from "../output/objects.ts";
 import { CLI_VERSION } from "./version.ts";
-
-/** Exit status of a command that Ctrl-C ended. */
-const INTERRUPTED_STATUS = 130;
 
 /** Runs one command line and returns its exit status. */
 export async function runCli(argv: readonly string[], io: Io): Promise<number> {
@@ -22,7 +20,6 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_STATUS.usage;
-    if (io.signal.aborted) return INTERRUPTED_STATUS;
     const known = error instanceof CodedError ? error : new CodedError("failed", messageOf(error));
     const [first = "", ...rest] = errorLines(known);
     io.err(`${[io.color ? `\u001b[31m${first}\u001b[39m` : first, ...rest].join("\n")}\n`);
@@ -41,6 +38,7 @@ function createProgram(io: Io): Command {
     .option("-o, --output <form>", "wide, json, yaml or name")
     .option("--no-headers", "tables without their first line")
     .showSuggestionAfterError(true)
+    .configureHelp({ showGlobalOptions: true })
     .exitOverride()
     .configureOutput({ writeOut: io.out, writeErr: io.err });
   addVersionCommand(program, io);
@@ -58,16 +56,25 @@ function addVersionCommand(program: Command, io: Io): void {
   program
     .command("version")
     .description("versions of this program and of the hub")
-    .action(async (_flags: unknown, command: Command) => {
-      io.out(`flotilla ${CLI_VERSION} (protocol ${PROTOCOL_VERSION})\n`);
-      try {
-        await withSession(io, command, async ({ client }) => {
-          const version = await client.json({ method: "GET", path: "/version" });
-          io.out(`hub ${textOf(version["gitVersion"]) || "unknown"} at ${client.server}\n`);
-        });
-      } catch (error) {
-        if (!hasCode(error, "usage")) throw error;
-        io.out("hub: none is named (flotilla config set-context)\n");
-      }
+    .action((_flags: unknown, command: Command) => showVersions(io, command));
+}
+
+/** This program's version is told also when the hub is not there. */
+async function showVersions(io: Io, command: Command): Promise<void> {
+  const output = parseOutput(command.optsWithGlobals<GlobalFlags>().output);
+  const asObject = output === "json" || output === "yaml";
+  const client = { version: CLI_VERSION, protocol: PROTOCOL_VERSION };
+  if (!asObject) io.out(`flotilla ${client.version} (protocol ${client.protocol})\n`);
+  try {
+    await withSession(io, command, async (session) => {
+      const { gitVersion } = await session.client.json({ method: "GET", path: "/version" });
+      const hub = { version: textOf(gitVersion) || "unknown", server: session.client.server };
+      if (asObject) io.out(formatObject({ client, hub }, output));
+      else io.out(`hub ${hub.version} at ${hub.server}\n`);
     });
+  } catch (error) {
+    if (!hasCode(error, "usage")) throw error;
+    if (asObject) io.out(formatObject({ client }, output));
+    else io.out("hub: none is named (flotilla config set-context)\n");
+  }
 }

@@ -5,7 +5,8 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly nowMs: () => number;
   readonly readStdin: () => Promise<string>;
-  readonly signal: AbortSignal;
+  /** Aborted when the reader of standard output went away, as `head` does: a watch has nobody to tell any more. */
+  readonly readerGone: AbortSignal;
   readonly color: boolean;
 }
 

@@ -31,7 +31,8 @@ export function formatObject(object: ApiObject, output: "json" | "yaml"): string
   const clean = withoutNoise(object);
   return output === "json"
     ? `${JSON.stringify(clean, undefined, 2)}\n`
-    : stringify(clean, { lineWidth: 0 });
+    : // What YAML 1.1 takes for a boolean, a number or a time is quoted: kubectl and most others read that version.
+      stringify(clean, { lineWidth: 0, compat: "yaml-1.1" });
 }
 
 /** A meta.k8s.io Table, as the hub makes it: its columns, its cells. */
