@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { Codec } from "@flotilla/shared/protocol/codec";
 import { allBugs, BUGS, type Bug, bugNamed } from "./bugs.ts";
 import { replayCommand, reportOf, summaryOf } from "./report.ts";
+import { FAULTS, type Fault, faultNamed } from "./scenario/faults.ts";
 import { type RunResult, runSeed } from "./scenario/run.ts";
 
 const { values } = parseArgs({
@@ -14,6 +15,7 @@ const { values } = parseArgs({
     runs: { type: "string", default: "1" },
     steps: { type: "string", default: "6000" },
     bug: { type: "string", multiple: true, default: [] },
+    fault: { type: "string", multiple: true, default: [] },
     trace: { type: "boolean", default: false },
     "keep-going": { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -23,7 +25,7 @@ const { values } = parseArgs({
 if (values.help) {
   const bugs = allBugs().map((bug) => `  ${bug.padEnd(26)} ${BUGS[bug]}`);
   process.stdout.write(
-    `node test/simulator/main.ts [--seed S] [--runs N] [--steps M] [--bug NAME]… [--trace]\nbugs:\n${bugs.join("\n")}\n`,
+    `node test/simulator/main.ts [--seed S] [--runs N] [--steps M] [--bug NAME]… [--fault KIND]… [--keep-going] [--trace]\nfaults: ${FAULTS.join(", ")}\nbugs:\n${bugs.join("\n")}\n`,
   );
 } else {
   process.exitCode = await campaign();
@@ -31,13 +33,15 @@ if (values.help) {
 
 async function campaign(): Promise<number> {
   const bugs = new Set(values.bug.map(bugOf));
+  const faults = values.fault.map(faultOf);
   const [first, runs, steps] = [values.seed, values.runs, values.steps].map(Number);
   const codec = new Codec();
   const results: RunResult[] = [];
   const cpu = process.cpuUsage();
   let failed = 0;
   for (let seed = first ?? 1; seed < (first ?? 1) + (runs ?? 1); seed++) {
-    const result = await runSeed({ seed, steps: steps ?? 6_000, bugs }, { codec });
+    const options = { seed, steps: steps ?? 6_000, bugs, ...(faults.length > 0 ? { faults } : {}) };
+    const result = await runSeed(options, { codec });
     if (result.failure !== undefined && values["keep-going"]) {
       failed++;
       const line = result.failure.message.slice(0, 300);
@@ -54,6 +58,12 @@ async function campaign(): Promise<number> {
   const { user, system } = process.cpuUsage(cpu);
   process.stdout.write(`${summaryOf(results, { failed, cpuSeconds: (user + system) / 1e6 })}\n`);
   return failed === 0 ? 0 : 1;
+}
+
+function faultOf(name: string): Fault {
+  const fault = faultNamed(name);
+  if (fault === undefined) throw new Error(`no fault is called ${name}; --help lists them`);
+  return fault;
 }
 
 function bugOf(name: string): Bug {

@@ -3,10 +3,15 @@ import type { RunResult } from "./scenario/run.ts";
 /** The command that shows the same run again. */
 export function replayCommand(
   seed: number,
-  options: { readonly steps: string | number; readonly bug?: readonly string[] },
+  options: {
+    readonly steps: string | number;
+    readonly bug?: readonly string[];
+    readonly fault?: readonly string[];
+  },
 ): string {
   const bugs = (options.bug ?? []).map((bug) => ` --bug ${bug}`).join("");
-  return `node test/simulator/main.ts --seed ${seed} --steps ${options.steps}${bugs}`;
+  const faults = (options.fault ?? []).map((fault) => ` --fault ${fault}`).join("");
+  return `node test/simulator/main.ts --seed ${seed} --steps ${options.steps}${bugs}${faults}`;
 }
 
 /** What a reader needs of a failed run. */

@@ -30,6 +30,9 @@ interface NodeTruth {
   readonly reports: Set<string>;
   readonly bootIds: Set<string>;
   accepted: { readonly revision: number; readonly payload: string } | undefined;
+  /** Instances of Jobs that ended well here, with their spec, as long as they are asked for. */
+  readonly succeeded: Set<string>;
+  life: string | undefined;
   /** Ids of messages whose storing the hub has promised. */
   readonly acknowledged: Set<string>;
 }
@@ -68,6 +71,8 @@ export class Auditor implements MachineWitness, BrokerWitness {
       reports: new Set(),
       bootIds: new Set(),
       accepted: undefined,
+      succeeded: new Set(),
+      life: undefined,
       acknowledged: new Set(),
     });
   }
@@ -85,12 +90,33 @@ export class Auditor implements MachineWitness, BrokerWitness {
 
   started(machine: Machine, process: SimProcess): void {
     this.probe("process started");
+    if (this.#of(machine.name).succeeded.has(workOf(process)))
+      this.broken(
+        "jobs run once",
+        `${machine.name} starts ${process.instanceId} again, which has succeeded there`,
+      );
     const asked = instanceOf(machine, process);
     if (asked?.specDigest !== process.specDigest)
       this.broken(
         "invariant 1",
         `${machine.name} starts ${process.instanceId} with spec ${process.specDigest.slice(0, 8)}, which its accepted desired state (revision ${machine.disk.database.desired?.state.revision ?? 0}) does not ask for`,
       );
+  }
+
+  struckStranger(machine: Machine, pid: number): void {
+    this.broken("own processes only", `${machine.name} signals pid ${pid}, which it never started`);
+  }
+
+  /** A Job is done once, unless the node has lost its records. */
+  succeeded(machine: Machine, process: SimProcess): void {
+    this.probe("job succeeded");
+    if (instanceOf(machine, process)?.specDigest === process.specDigest)
+      this.#of(machine.name).succeeded.add(workOf(process));
+  }
+
+  /** The node does not know any more what it has done. */
+  recordsLost(machine: Machine): void {
+    this.#of(machine.name).succeeded.clear();
   }
 
   signalled(machine: Machine, process: SimProcess, signal: "SIGTERM" | "SIGKILL"): void {
@@ -153,6 +179,8 @@ export class Auditor implements MachineWitness, BrokerWitness {
         `${node} accepts revision ${state.revision} after ${before.revision}`,
       );
     truth.accepted = { revision: state.revision, payload };
+    const asked = new Set(state.instances.map((i) => `${i.id} ${i.specDigest}`));
+    for (const work of truth.succeeded) if (!asked.has(work)) truth.succeeded.delete(work);
   }
 
   // What goes over the wire.
@@ -177,6 +205,7 @@ export class Auditor implements MachineWitness, BrokerWitness {
     const decoded = this.#codec.decodeUp(payload);
     if (!decoded.ok) return undefined;
     const { message } = decoded;
+    if (message.kind === "notice") this.probe(`notice ${message.body.reason}`);
     if (message.kind === "birth" || message.kind === "report")
       for (const instance of message.body.reported?.instances ?? [])
         truth.reports.add(textOf(instance));
@@ -200,6 +229,7 @@ export class Auditor implements MachineWitness, BrokerWitness {
   }
 
   sentDown(nodeId: NodeId, message: DownMessage): void {
+    this.probe(`down ${message.kind}`);
     if (message.kind === "desired" && this.#issued.get(nodeId)?.has(message.body.payload) !== true)
       this.broken(
         "invariant 16",
@@ -293,7 +323,9 @@ export class Auditor implements MachineWitness, BrokerWitness {
   #lookAtNode(node: string, truth: NodeTruth): void {
     const object = this.#hub.objects.get(`EdgeNode//${node}`);
     if (object === undefined || !isNode(object)) return;
-    const bootId = object.status?.bootId;
+    const { bootId, life } = object.status ?? {};
+    if (life !== undefined && life !== truth.life) this.probe(`node ${life}`);
+    truth.life = life;
     if (bootId !== undefined && !truth.bootIds.has(bootId))
       this.broken("invariant 15", `${node} carries the boot id ${bootId}, which it never had`);
   }
@@ -328,6 +360,10 @@ function textOf(instance: ReportedInstance): string {
   return JSON.stringify(
     Object.fromEntries(Object.entries(instance).toSorted(([a], [b]) => (a < b ? -1 : 1))),
   );
+}
+
+function workOf({ instanceId, specDigest }: SimProcess): string {
+  return `${instanceId} ${specDigest}`;
 }
 
 function instanceOf(machine: Machine, process: SimProcess) {

@@ -5,17 +5,23 @@ import type { Machine } from "../node/machine.ts";
 
 /**
  * What is not yet as it should be when nothing fails any more (invariant 4): what the hub wants, what it believes, what the
- * node has accepted and what really runs must be one and the same. Empty: converged.
+ * node has accepted and what really runs must be one and the same. A node that is `away` has no hub and must run what it
+ * last accepted. Empty: converged.
  */
-export function differences(hub: HubState, machines: readonly Machine[]): readonly string[] {
+export function differences(
+  hub: HubState,
+  machines: readonly Machine[],
+  away?: Machine,
+): readonly string[] {
   const assignments = hub.ofKind("Assignment").filter(isAssignment);
+  const here = assignments.filter((a) => away === undefined || a.spec.node !== away.name);
   return [
     ...hub
       .ofKind("Application")
       .filter(isApplication)
       .flatMap((a) => ofApplication(a, assignments)),
-    ...assignments.flatMap((a) => ofAssignment(a, hub)),
-    ...machines.flatMap((m) => ofMachine(m, hub)),
+    ...here.flatMap((a) => ofAssignment(a, hub)),
+    ...machines.flatMap((m) => (m === away ? ofProcesses(m) : ofMachine(m, hub))),
   ];
 }
 
@@ -67,19 +73,22 @@ function ofMachine(machine: Machine, hub: HubState): readonly string[] {
     ...differs(`${name}: reported as accepted`, status.acceptedRevision ?? 0, wanted),
     ...differs(`${name}: reported as converged`, status.convergedRevision ?? 0, wanted),
     ...assignedDiffers(name, hub, accepted?.instances ?? []),
-    ...differs(
-      `${name}: processes`,
-      [...machine.processes.values()]
-        .map((p) => `${p.instanceId}/${p.container}/${p.specDigest.slice(0, 6)}`)
-        .sort()
-        .join(" "),
-      (accepted?.instances ?? [])
-        .filter((i) => machine.disk.database.instances.get(i.id)?.intent !== "finished")
-        .flatMap((i) => i.containers.map((c) => `${i.id}/${c.name}/${i.specDigest.slice(0, 6)}`))
-        .sort()
-        .join(" "),
-    ),
+    ...ofProcesses(machine),
   ];
+}
+
+/** What runs against what was accepted; a program that does not exist cannot run. */
+function ofProcesses(machine: Machine): readonly string[] {
+  const { desired, instances } = machine.disk.database;
+  const wanted = (desired?.state.instances ?? [])
+    .filter((i) => instances.get(i.id)?.intent !== "finished")
+    .filter((i) => i.containers.every((c) => c.command?.[0] !== "missing"))
+    .flatMap((i) => i.containers.map((c) => `${i.id}/${c.name}/${i.specDigest.slice(0, 6)}`));
+  const running = [...machine.processes.values()].map(
+    (p) => `${p.instanceId}/${p.container}/${p.specDigest.slice(0, 6)}`,
+  );
+  const what = `${machine.name}: processes`;
+  return differs(what, running.sort().join(" "), wanted.sort().join(" "));
 }
 
 function assignedDiffers(

@@ -59,6 +59,8 @@ export class HubHost implements MachineTime {
   #wallOffsetMs = 1_764_000_000_000;
   /** Called when the process has died. */
   onDown: () => void = () => {};
+  /** Called when a session was opened, before its first message. */
+  onSession: (node: string) => void = () => {};
 
   constructor(deps: HubHostDeps) {
     this.#deps = deps;
@@ -174,6 +176,7 @@ export class HubHost implements MachineTime {
         admits: (nodeId) => admission.admits(nodeId, CERTIFICATE_SERIAL),
         wallMs: () => this.wallMs(),
         witness,
+        opened: (nodeId) => this.onSession(nodeId),
         bugs,
       },
     );

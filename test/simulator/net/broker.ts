@@ -43,6 +43,7 @@ export interface BrokerDeps {
   readonly admits: (nodeId: NodeId) => boolean;
   readonly wallMs: () => number;
   readonly witness: BrokerWitness;
+  readonly opened: (nodeId: NodeId) => void;
   readonly bugs: Bugs;
 }
 
@@ -129,6 +130,7 @@ export class SimBroker {
     connection.send("down", { kind: "connack" });
     if (frame.subscriptions.includes(HUB_STATE_TOPIC)) this.#sendState(session);
     this.#deps.uplink.sessionChanged(nodeId, true);
+    this.#deps.opened(nodeId);
     return session;
   }
 

@@ -118,10 +118,7 @@ export class SimAgentStore implements AgentStore {
   }
 
   putInstance(record: InstanceRecord): void {
-    this.#write(({ database }) => {
-      const isLost = record.intent === "starting" && this.#deps.bugs.has("forget-intent");
-      if (!isLost) database.instances.set(record.id, record);
-    });
+    this.#write(({ database }) => void database.instances.set(record.id, record));
   }
 
   deleteInstance(id: string): void {

@@ -6,6 +6,8 @@ import type { EventLoop, Owner, Timer } from "../world/event-loop.ts";
 import type { MachineTime } from "../world/process-life.ts";
 import { AgentDisk } from "./agent-disk.ts";
 
+/** Programs of others that a machine starts when it boots; they take pids that workloads had before. */
+const STRANGERS_MAX = 8;
 /** Pids are few, so that they come again soon. */
 const PID_MIN = 100;
 const PID_COUNT = 24;
@@ -40,6 +42,10 @@ export interface ExitRecord {
 export interface MachineWitness {
   started(machine: Machine, process: SimProcess): void;
   signalled(machine: Machine, process: SimProcess, signal: "SIGTERM" | "SIGKILL"): void;
+  /** The agent signals a program that it has not started. */
+  struckStranger(machine: Machine, pid: number): void;
+  /** Ended by itself with exit code 0. */
+  succeeded(machine: Machine, process: SimProcess): void;
 }
 
 /** One node's hardware and kernel: clocks, disk, process table, power. Everything that outlives the agent. */
@@ -49,6 +55,8 @@ export class Machine implements MachineTime, Owner {
   readonly road: Road;
   readonly disk: AgentDisk = new AgentDisk();
   readonly processes = new Map<number, SimProcess>();
+  /** Pids of programs that are none of the agent's business. */
+  readonly strangers = new Set<number>();
   /** Exit records, which lie on the disk. */
   readonly exits = new Map<string, ExitRecord>();
   readonly witness: MachineWitness;
@@ -102,6 +110,9 @@ export class Machine implements MachineTime, Owner {
     this.#bootedMs = this.loop.nowMs - 2_000;
     this.bootId = randomHex(this.random, 8, "boot-id");
     this.#nextPid = 0;
+    const strangerCount = Math.floor(this.random.unit("strangers") * (STRANGERS_MAX + 1));
+    for (let i = 0; i < strangerCount; i++)
+      this.strangers.add(PID_MIN + Math.floor(this.random.unit("strangers") * PID_COUNT));
     this.loop.trace.say(`${this.name}: boots`);
   }
 
@@ -110,6 +121,7 @@ export class Machine implements MachineTime, Owner {
     this.isPowered = false;
     for (const process of this.processes.values()) process.exit?.cancel();
     this.processes.clear();
+    this.strangers.clear();
     this.loop.trace.say(`${this.name}: the power fails`);
   }
 
@@ -159,7 +171,7 @@ export class Machine implements MachineTime, Owner {
   #freePid(): number {
     for (let i = 0; i < PID_COUNT * 4; i++) {
       const pid = PID_MIN + (this.#nextPid++ % (i < PID_COUNT ? PID_COUNT : PID_COUNT * 4));
-      if (!this.processes.has(pid)) return pid;
+      if (!this.processes.has(pid) && !this.strangers.has(pid)) return pid;
     }
     throw new Error(`${this.name} has no free pid`);
   }

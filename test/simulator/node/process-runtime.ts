@@ -39,6 +39,7 @@ export class SimRuntime implements ProcessRuntime {
 
   constructor(deps: RuntimeDeps) {
     this.#deps = deps;
+    if (deps.bugs.has("forget-exit-records")) deps.machine.exits.clear();
   }
 
   start(request: StartRequest): StartOutcome {
@@ -82,14 +83,19 @@ export class SimRuntime implements ProcessRuntime {
   }
 
   isAlive(identity: ProcessIdentity): boolean {
-    return this.#deps.life.call(() => this.#find(identity) !== undefined);
+    return this.#deps.life.call(
+      () => this.#find(identity) !== undefined || this.#isStranger(identity.pid),
+    );
   }
 
   signal(identities: readonly ProcessIdentity[], signal: "SIGTERM" | "SIGKILL"): void {
     this.#deps.life.call(() => {
       for (const identity of identities) {
+        const { machine } = this.#deps;
+        if (this.#isStranger(identity.pid)) machine.witness.struckStranger(machine, identity.pid);
         const process = this.#find(identity);
-        if (process !== undefined) this.#send(process, signal);
+        if (process !== undefined && !this.#deps.bugs.has("lose-signals"))
+          this.#send(process, signal);
       }
     });
   }
@@ -116,6 +122,11 @@ export class SimRuntime implements ProcessRuntime {
 
   readLog(): LogTail | undefined {
     return { text: "log\n", truncated: false };
+  }
+
+  /** Only who goes by pids alone takes a stranger for a workload. */
+  #isStranger(pid: number): boolean {
+    return this.#deps.bugs.has("adopt-without-start-time") && this.#deps.machine.strangers.has(pid);
   }
 
   #find(identity: ProcessIdentity): SimProcess | undefined {
@@ -147,6 +158,7 @@ export class SimRuntime implements ProcessRuntime {
   /** Recorded by the wrapper around the program, if it was asked to; else the parent hears of it, if it lives. */
   #ended(process: SimProcess, exitCode: number): void {
     const { machine } = this.#deps;
+    if (exitCode === 0) machine.witness.succeeded(machine, process);
     machine.loop.trace.say(
       `${machine.name}: ${process.instanceId} pid ${process.pid} ends with ${exitCode}`,
     );

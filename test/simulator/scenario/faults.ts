@@ -1,8 +1,10 @@
 import { parseNodeId } from "@flotilla/shared/kernel/ids";
 import { DIRECTIONS } from "../net/network.ts";
 import type { AgentHost } from "../node/agent.ts";
+import type { Machine } from "../node/machine.ts";
 import { WORLD } from "../world/event-loop.ts";
 import { Dice, streamOf } from "../world/seeds.ts";
+import type { UpCopy } from "./tape.ts";
 import type { World } from "./world.ts";
 
 /** Every kind of fault; docs/simulator.md says what each does. */
@@ -41,6 +43,11 @@ const INTERVAL_MS = { min: 4_000, max: 150_000 } as const;
 const OPERATOR_MS = { min: 2_000, max: 30_000 } as const;
 const LAST_GOOD_MS = 45_000;
 
+/** The fault of this name. */
+export function faultNamed(name: string): Fault | undefined {
+  return FAULTS.find((fault) => fault === name);
+}
+
 type Strike = (agent: AgentHost) => void;
 
 /** Lets faults of drawn kinds happen at drawn times, until it is told to heal. */
@@ -50,20 +57,21 @@ export class FaultInjector {
   readonly #kinds: readonly Fault[];
   readonly #counts = new Map<Fault, number>();
   #isOn = true;
+  #lateCopies = 0;
 
-  constructor(options: { readonly seed: number }, world: World) {
+  /** `faults`: these kinds and no others; absent: about half of them, drawn. */
+  constructor(
+    options: { readonly seed: number; readonly faults?: readonly Fault[] },
+    world: World,
+  ) {
     this.#world = world;
     this.#dice = new Dice(streamOf(options.seed, "faults"));
-    this.#kinds = FAULTS.filter(() => this.#dice.chance(KINDS_SHARE));
+    this.#kinds = options.faults ?? FAULTS.filter(() => this.#dice.chance(KINDS_SHARE));
+    world.hub.onSession = (node) => this.#sessionOpened(node);
     world.hub.onDown = () => this.#after(6_000, "hub comes back", () => world.hub.start());
     for (const kind of this.#kinds) this.#plan(kind, this.#logUniform(INTERVAL_MS));
     this.#planOperator(this.#logUniform(OPERATOR_MS));
     this.#planCopies();
-  }
-
-  /** Kinds that this run has. */
-  get kinds(): readonly Fault[] {
-    return this.#kinds;
   }
 
   /** How often each kind has struck. */
@@ -71,11 +79,11 @@ export class FaultInjector {
     return this.#counts;
   }
 
-  /** No more faults, and what they broke is mended: power, roads, disks, clocks, processes. */
-  heal(): void {
+  /** No more faults, and what they broke is mended: power, roads, disks, clocks, processes. Only `away` has no road. */
+  heal(away: Machine | undefined): void {
     this.#isOn = false;
     const { hub, agents, loop } = this.#world;
-    loop.trace.say("all faults end");
+    loop.trace.say(`all faults end, ${away?.name ?? "nobody"} stays away`);
     hub.spare();
     hub.disk.isFull = false;
     hub.disk.fsyncMs = 4;
@@ -86,7 +94,8 @@ export class FaultInjector {
       machine.disk.isFull = false;
       machine.setWall(1_764_000_000_000 + loop.nowMs);
       machine.road.meanMs = 20;
-      machine.road.heal();
+      if (machine !== away) machine.road.heal();
+      else for (const direction of DIRECTIONS) machine.road.cut(direction);
       if (!machine.isPowered) agent.boot();
       else if (!machine.isAsleep) agent.start();
     }
@@ -166,6 +175,7 @@ export class FaultInjector {
     },
     "disk-restore": (agent) => {
       agent.kill({ restart: true });
+      this.#world.auditor.recordsLost(agent.machine);
       agent.machine.disk.restoreLastGood({ salvaged: this.#dice.chance(0.5) });
     },
     "workload-crash": ({ machine }) => {
@@ -174,6 +184,8 @@ export class FaultInjector {
       machine.loop.trace.say(`${machine.name}: ${process.instanceId} pid ${process.pid} crashes`);
       machine.end(process);
       if (process.recordExit) machine.recordExit(process, 1);
+      // Somebody else's program gets the pid before the agent looks.
+      if (this.#dice.chance(0.3)) machine.strangers.add(process.pid);
     },
     "workload-hang": ({ machine }) => {
       const process = this.#dice.pick([...machine.processes.values()]);
@@ -211,7 +223,10 @@ export class FaultInjector {
       const { hub } = this.#world;
       hub.setWall(hub.wallMs() + this.#dice.between(-1, 1) * this.#dice.exponential(86_400_000));
     },
-    "repeat-up": () => this.#repeatUp(),
+    "repeat-up": () => {
+      if (this.#dice.chance(0.5)) this.#repeatUp(this.#world.tape.up(this.#dice));
+      else this.#lateCopies++;
+    },
     "foreign-up": () => this.#foreignUp(),
     "repeat-down": () => this.#playDown((node) => node),
     "foreign-down": ({ machine }) => this.#playDown(() => machine.name),
@@ -232,11 +247,17 @@ export class FaultInjector {
   }
 
   /** An old message of a node comes once more over its own session. */
-  #repeatUp(): void {
-    const copy = this.#world.tape.up(this.#dice);
+  #repeatUp(copy: UpCopy | undefined): void {
     const nodeId = parseNodeId(copy?.node ?? "");
     if (copy === undefined || nodeId === undefined) return;
     this.#world.hub.running?.broker.inject(nodeId, copy.kind, copy.payload);
+  }
+
+  /** What an older connection still had under way comes after the new session was opened, before its first message. */
+  #sessionOpened(node: string): void {
+    if (this.#lateCopies === 0 || !this.#isOn) return;
+    this.#lateCopies--;
+    this.#repeatUp(this.#world.tape.upOf(node, this.#dice));
   }
 
   /** A node says another one's words over its own session. */

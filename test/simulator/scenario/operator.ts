@@ -62,13 +62,11 @@ export class Operator {
     else this.#put(name, { ...draft, program: this.#program(), version: ++this.#version });
   }
 
-  /** Everything that a person can have broken is put right; false while the hub does not answer. */
-  mend(): boolean {
-    if (this.#hub.running === undefined) return false;
+  /** Everything that a person can have broken is put right. */
+  mend(): void {
     for (const node of this.#nodes) this.#node(node, { unschedulable: false, drain: false });
     for (const [name, draft] of this.#specs)
       this.#put(name, draft.program === "missing" ? { ...draft, program: "service" } : draft);
-    return true;
   }
 
   /** True when no answer is outstanding. */

@@ -1,8 +1,10 @@
 import type { Bugs } from "../bugs.ts";
 import { differences } from "../check/convergence.ts";
+import type { Machine } from "../node/machine.ts";
 import { WORLD } from "../world/event-loop.ts";
-import { Violation } from "../world/violation.ts";
-import { FaultInjector } from "./faults.ts";
+import { Dice, streamOf } from "../world/seeds.ts";
+import type { Violation } from "../world/violation.ts";
+import { type Fault, FaultInjector } from "./faults.ts";
 import { makeWorld, type World, type WorldDeps } from "./world.ts";
 
 /** Longest time from the end of all faults to convergence, virtual. Back-off of the link (2 min) and of workloads are in it. */
@@ -11,12 +13,18 @@ export const CONVERGENCE_MS_MAX = 900_000;
 const LOOK_MS = 1_000;
 /** Converged must last this long. */
 const STEADY_MS = 15_000;
+/** Share of the runs in which one node stays away when the faults end. */
+const AWAY_SHARE = 0.3;
+/** Long enough that the hub gives a node up: suspect, lost, and what it ran placed elsewhere. */
+const LOST_MS = 450_000;
 
 export interface RunOptions {
   readonly seed: number;
   /** Events before the faults end. */
   readonly steps: number;
   readonly bugs: Bugs;
+  /** These kinds of faults and no others; absent: drawn. */
+  readonly faults?: readonly Fault[];
 }
 
 /** How one run ended. */
@@ -44,8 +52,7 @@ export async function runSeed(options: RunOptions, deps: WorldDeps): Promise<Run
   for (const agent of world.agents) agent.boot();
   const stepper = new Stepper(world);
   for (let i = 0; i < options.steps && stepper.isFine; i++) await stepper.step();
-  faults.heal();
-  const convergedMs = await converge(world, stepper);
+  const convergedMs = await liveness(options.seed, faults, { world, stepper });
   const { loop, auditor } = world;
   return {
     seed: options.seed,
@@ -96,27 +103,71 @@ class Stepper {
   }
 }
 
-/** Milliseconds until everything agreed; a failure when that takes too long. */
-async function converge(world: World, stepper: Stepper): Promise<number | undefined> {
-  const { loop, hub, machines, auditor, operator } = world;
-  const healedMs = loop.nowMs;
+interface Living {
+  readonly world: World;
+  readonly stepper: Stepper;
+}
+
+/**
+ * After the last fault. In some runs one node is still cut off at first: it must run what it last accepted, and the others
+ * must come to an end without it; when it comes back, all of them.
+ */
+async function liveness(
+  seed: number,
+  faults: FaultInjector,
+  living: Living,
+): Promise<number | undefined> {
+  const { loop, machines, auditor } = living.world;
+  const dice = new Dice(streamOf(seed, "liveness"));
+  const away = dice.chance(AWAY_SHARE) ? dice.pick(machines) : undefined;
+  faults.heal(away);
+  // Pulses, so that time goes on however quiet the world is.
   const pulse = (): void => {
     loop.schedule(LOOK_MS, WORLD, "look", pulse);
   };
   pulse();
-  let isMended = false;
+  const mended = await mend(living);
+  if (!mended || away === undefined) return mended ? converge(living, {}) : undefined;
+  const leastMs = dice.chance(0.5) ? LOST_MS : 0;
+  await converge(living, { away, leastMs });
+  auditor.probe("converged with a node away");
+  loop.trace.say(`${away.name} comes back`);
+  away.road.heal();
+  return converge(living, {});
+}
+
+/** The operator puts right what was broken on purpose, as soon as the hub answers. */
+async function mend({ world, stepper }: Living): Promise<boolean> {
+  const { loop, operator, auditor } = world;
+  const untilMs = loop.nowMs + CONVERGENCE_MS_MAX;
+  while (stepper.isFine && loop.nowMs < untilMs && !operator.isIdle) await stepper.step();
+  if (!stepper.isFine) return false;
+  operator.mend();
+  while (stepper.isFine && loop.nowMs < untilMs && !operator.isIdle) await stepper.step();
+  if (!operator.isIdle) auditor.broken("invariant 4", "the hub does not answer the operator");
+  return stepper.isFine;
+}
+
+/** Milliseconds until everything agreed and went on agreeing; a failure when that takes too long. */
+async function converge(
+  { world, stepper }: Living,
+  options: { readonly away?: Machine; readonly leastMs?: number },
+): Promise<number | undefined> {
+  const { loop, hub, machines, auditor } = world;
+  const startMs = loop.nowMs;
   let sinceMs: number | undefined;
-  let nextLookMs = loop.nowMs;
+  let nextLookMs = startMs;
   let left: readonly string[] = [];
-  while (stepper.isFine && loop.nowMs - healedMs < CONVERGENCE_MS_MAX) {
+  while (stepper.isFine && loop.nowMs - startMs < CONVERGENCE_MS_MAX) {
     await stepper.step();
     if (loop.nowMs < nextLookMs) continue;
     nextLookMs = loop.nowMs + LOOK_MS;
-    if (!isMended) isMended = operator.isIdle && operator.mend();
-    left = isMended && operator.isIdle ? differences(hub.disk.state, machines) : ["not mended yet"];
+    left = differences(hub.disk.state, machines, options.away);
     if (left.length > 0) sinceMs = undefined;
     else sinceMs ??= loop.nowMs;
-    if (sinceMs !== undefined && loop.nowMs - sinceMs >= STEADY_MS) return sinceMs - healedMs;
+    const isSteady = sinceMs !== undefined && loop.nowMs - sinceMs >= STEADY_MS;
+    if (sinceMs !== undefined && isSteady && loop.nowMs - startMs >= (options.leastMs ?? 0))
+      return sinceMs - startMs;
   }
   auditor.broken(
     "invariant 4",

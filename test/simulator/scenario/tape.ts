@@ -36,6 +36,13 @@ export class Tape {
     return dice.pick(this.#up);
   }
 
+  /** Something that this node said, a birth more often than its share: it is what begins anew. */
+  upOf(node: string, dice: Dice): UpCopy | undefined {
+    const own = this.#up.filter((c) => c.node === node);
+    const births = own.filter((c) => c.kind === "birth");
+    return dice.pick(dice.chance(0.5) && births.length > 0 ? births : own);
+  }
+
   /** A desired state more often than its share: the rest has little to say. */
   down(dice: Dice): DownCopy | undefined {
     const desired = this.#down.filter((c) => c.kind === "desired");
