@@ -3,6 +3,7 @@ import { UP_PACKET_BYTES_MAX } from "@flotilla/shared/protocol/limits";
 import { ManualClock } from "@flotilla/shared/testing/manual-clock";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { OBJECT_LENGTH_MAX } from "../src/adapters/store/staging.ts";
 import {
   INGEST_BATCH_DELAY_MS,
   INGEST_BATCH_LENGTH_MAX,
@@ -244,6 +245,76 @@ describe("acknowledgement", () => {
       receive("birth", up("birth", { epoch: 1, seq: 1 }, birthBody())),
     ).rejects.toMatchObject({ code: "ingest-conflict" });
   });
+
+  test("what makes an object larger than it may be is dropped alone, and harms no other node of its batch", async () => {
+    const store = testStore({ dataDir: temporaryDir() });
+    const large = assignment("api-0", "n1");
+    const room = OBJECT_LENGTH_MAX - JSON.stringify(large).length - 64;
+    const annotations = { note: "x".repeat(room) };
+    await put(store, edgeNode("n1"), edgeNode("n2"), {
+      ...large,
+      metadata: { ...large.metadata, annotations },
+    });
+    const hub = hubCore(store);
+    const instances = [reportedInstance("shop.web.api-0")];
+    const reported = { acceptedRevision: 0, convergedRevision: 0, instances };
+    const births = Promise.all([
+      hub.ingest.receive(N1, "birth", up("birth", { epoch: 1, seq: 1 }, birthBody({ reported }))),
+      hub.ingest.receive(N2, "birth", up("birth", { epoch: 1, seq: 1 }, birthBody())),
+    ]);
+    await hub.clock.advance(INGEST_BATCH_DELAY_MS);
+    await births;
+    expect(store.get("EdgeNode", "", "n2")?.status?.life).toBe("ready");
+    expect(hub.metrics.total("flotilla_hub_ingest_dropped_total", { reason: "fold-failed" })).toBe(
+      1,
+    );
+  });
+
+  test("an effect that throws is logged, and the messages after it are taken", async () => {
+    const { receive, desired, log, status } = await setUp();
+    await receive("birth", up("birth", { epoch: 1, seq: 1 }, birthBody()));
+    desired.answerDesiredGet = () => {
+      throw new Error("no answer");
+    };
+    await receive("desired-get", up("desired-get", { epoch: 1, seq: 2 }, { haveRevision: 0 }));
+    await receive(
+      "report",
+      up("report", { epoch: 1, seq: 3 }, { reading: reading({ usage: { cpuRatio: 0.9 } }) }),
+    );
+    expect(status()?.usage?.cpuRatio).toBe(0.9);
+    expect(log.lines.filter((l) => l.level === "error")).toHaveLength(1);
+  });
+
+  test.each(["memory", "sqlite"])(
+    "a node that is deleted leaves nothing behind, and begins anew when it is enrolled again (%s)",
+    async (kind) => {
+      const dataDir = temporaryDir();
+      const store = kind === "memory" ? new MemoryStore() : testStore({ dataDir });
+      await put(store, edgeNode("n1"));
+      const hub = hubCore(store);
+      const birth = async (): Promise<void> => {
+        const payload = up("birth", { epoch: 1, seq: 1 }, birthBody());
+        const received = hub.ingest.receive(N1, "birth", payload);
+        await hub.clock.advance(INGEST_BATCH_DELAY_MS);
+        await received;
+      };
+      await birth();
+      const key = { kind: "EdgeNode", namespace: "", name: "n1" } as const;
+      const signed = { nodeId: "n1", revision: 7, payload: "{}" };
+      await store.commit({
+        changes: [],
+        desired: [{ ...signed, contentDigest: "", signature: "", keyId: "" }],
+      });
+      await store.commit({ changes: [{ key, expect: "any", object: undefined }] });
+      expect([store.cursor("n1"), store.desired("n1")]).toEqual([undefined, undefined]);
+      await put(store, edgeNode("n1"));
+      await birth();
+      expect(store.get("EdgeNode", "", "n1")?.status?.life).toBe("ready");
+      if (store instanceof MemoryStore) return;
+      store.close();
+      expect(testStore({ dataDir }).desired("n1")).toBeUndefined();
+    },
+  );
 
   test("a full queue refuses at once", async () => {
     const { ingest } = await setUp();

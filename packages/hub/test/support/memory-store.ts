@@ -72,6 +72,11 @@ export class MemoryStore implements ResourceStore {
       if (!holds(change, current)) return { ok: false, key: change.key, current };
     }
     const entries = commit.changes.flatMap((change) => this.#apply(change));
+    for (const { key, type } of entries) {
+      if (key.kind !== "EdgeNode" || type !== "DELETED") continue;
+      this.#disk.cursors.delete(key.name);
+      this.#disk.desired.delete(key.name);
+    }
     for (const cursor of commit.cursors ?? []) this.#disk.cursors.set(cursor.nodeId, cursor);
     for (const desired of commit.desired ?? []) this.#disk.desired.set(desired.nodeId, desired);
     if (entries.length > 0) for (const listener of this.#listeners) listener(entries);

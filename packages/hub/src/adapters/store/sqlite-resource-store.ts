@@ -304,6 +304,7 @@ export class SqliteResourceStore implements ResourceStore {
     for (const { result, commit } of staged) {
       if (!result.ok) continue;
       for (const line of result.lines) this.#lines.append(line, atMs);
+      for (const nodeId of nodesDeleted(result)) this.#nodes.forget(nodeId);
       for (const cursor of commit.cursors ?? []) this.#nodes.putCursor(cursor);
       for (const desired of commit.desired ?? []) this.#nodes.putDesired(desired);
     }
@@ -318,6 +319,10 @@ export class SqliteResourceStore implements ResourceStore {
       else this.#table.set(key, object);
     for (const { commit, result } of staged) {
       if (!result.ok) continue;
+      for (const nodeId of nodesDeleted(result)) {
+        this.#cursors.delete(nodeId);
+        this.#desired.delete(nodeId);
+      }
       for (const cursor of commit.cursors ?? []) this.#cursors.set(cursor.nodeId, { ...cursor });
       for (const desired of commit.desired ?? []) this.#desired.set(desired.nodeId, { ...desired });
     }
@@ -339,6 +344,12 @@ export class SqliteResourceStore implements ResourceStore {
   #transaction<T>(work: () => T): T {
     return withSqliteErrors(this.#path, () => this.#db.transaction(work).immediate());
   }
+}
+
+function nodesDeleted(staged: Extract<Staged, { ok: true }>): readonly string[] {
+  return staged.lines
+    .filter(({ entry }) => entry.type === "DELETED" && entry.key.kind === "EdgeNode")
+    .map(({ entry }) => entry.key.name);
 }
 
 function writesAnything(commit: Commit, result: Extract<Staged, { ok: true }>): boolean {

@@ -243,6 +243,11 @@ function streamOf(nodeId: NodeId, message: UpMessage): string {
   return `${nodeId}/${message.kind}`;
 }
 
+/** Streams of a node of which the last id is remembered. */
+export function streamsOf(nodeName: string): readonly string[] {
+  return [`${nodeName}/birth`, `${nodeName}/notice`];
+}
+
 function expectationOf(base: AnyObject | undefined): Change["expect"] {
   return base === undefined ? "absent" : Number(base.metadata.resourceVersion);
 }

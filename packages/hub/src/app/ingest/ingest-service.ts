@@ -1,6 +1,6 @@
 import { BoundedQueue } from "@flotilla/shared/kernel/bounded-queue";
 import type { Clock } from "@flotilla/shared/kernel/clock";
-import { CodedError, messageOf } from "@flotilla/shared/kernel/errors";
+import { CodedError, hasCode, messageOf } from "@flotilla/shared/kernel/errors";
 import type { NodeId } from "@flotilla/shared/kernel/ids";
 import { type Random, uuid } from "@flotilla/shared/kernel/random";
 import type { Log, Metrics } from "@flotilla/shared/kernel/service";
@@ -11,8 +11,8 @@ import type { NodeLink, UplinkHandler } from "../link/ports.ts";
 import { downEnvelope } from "../node/down-envelope.ts";
 import type { LeaseTable } from "../node/lease-table.ts";
 import type { NodeAssignments } from "../node/node-assignments.ts";
-import type { ResourceStore } from "../resources/ports.ts";
-import { BatchPlan, type Effect, type Waiting } from "./batch-plan.ts";
+import type { ResourceStore, StoreErrorCode } from "../resources/ports.ts";
+import { BatchPlan, type Effect, streamsOf, type Waiting } from "./batch-plan.ts";
 
 /** Most messages of one commit: a transaction of 200 rows stalls the loop for about 5 ms. */
 export const INGEST_BATCH_LENGTH_MAX = 200;
@@ -22,6 +22,9 @@ export const INGEST_BATCH_DELAY_MS = 20;
 export const INGEST_QUEUE_LENGTH_MAX = 20_000;
 /** How often a batch is planned anew after a conflict before it is refused. */
 const INGEST_COMMIT_TRIES_MAX = 8;
+
+/** Most nodes named in one line of the log. */
+const LOGGED_NODES_MAX = 10;
 
 /** Why a message was not acknowledged. */
 export type IngestErrorCode = "ingest-overloaded" | "ingest-conflict";
@@ -62,7 +65,7 @@ type LogChunkMessage = Extract<Effect, { kind: "log-chunk" }>["message"];
 export class IngestService implements UplinkHandler {
   readonly #deps: Deps;
   readonly #queue: BoundedQueue<Item>;
-  /** Two short texts per node: its last birth and its last notice. */
+  /** Two short texts per enrolled node: its last birth and its last notice. */
   readonly #lastIds = new Map<string, string>();
   #draining: Promise<void> | undefined;
   #wake: AbortController | undefined;
@@ -71,6 +74,11 @@ export class IngestService implements UplinkHandler {
     this.#deps = deps;
     this.#queue = new BoundedQueue({
       lengthMax: options.queueLengthMax ?? INGEST_QUEUE_LENGTH_MAX,
+    });
+    deps.store.subscribe((entries) => {
+      for (const { key, type } of entries)
+        if (key.kind === "EdgeNode" && type === "DELETED")
+          for (const stream of streamsOf(key.name)) this.#lastIds.delete(stream);
     });
   }
 
@@ -149,8 +157,11 @@ export class IngestService implements UplinkHandler {
     try {
       effects = await this.#store(batch);
     } catch (error) {
-      this.#refuse(batch, error);
-      return;
+      if (!hasCode<StoreErrorCode>(error, "object-too-large")) return this.#refuse(batch, error);
+      if (batch.length > 1) return this.#commitEach(batch);
+      // It would be too large again. Whoever is to blame, this node is not cut off for it.
+      this.#log(batch, error, "what an up message says makes an object too large");
+      effects = [{ kind: "dropped", reason: "fold-failed" }];
     }
     for (const item of batch) item.resolve();
     this.#deps.metrics.observe("flotilla_hub_ingest_batch_messages", batch.length);
@@ -158,11 +169,26 @@ export class IngestService implements UplinkHandler {
       "flotilla_hub_ingest_commit_seconds",
       (this.#deps.clock.bootMs() - startBootMs) / 1000,
     );
-    for (const effect of effects) this.#carryOut(effect);
+    for (const effect of effects) {
+      try {
+        this.#carryOut(effect);
+      } catch (error) {
+        this.#log(batch, error, "what follows from an up message failed");
+      }
+    }
+  }
+
+  async #commitEach(batch: readonly Item[]): Promise<void> {
+    for (const item of batch) await this.#commit([item]);
+  }
+
+  #log(batch: readonly Item[], error: unknown, message: string): void {
+    const nodes = [...new Set(batch.map((item) => item.nodeId))].slice(0, LOGGED_NODES_MAX);
+    this.#deps.log.error({ nodes, error: messageOf(error) }, message);
   }
 
   #refuse(batch: readonly Item[], error: unknown): void {
-    this.#deps.log.error({ error: messageOf(error) }, "up messages could not be stored");
+    this.#log(batch, error, "up messages could not be stored");
     this.#deps.metrics.count("flotilla_hub_ingest_refused_total", { cause: "store" }, batch.length);
     for (const item of batch) item.reject(error);
   }

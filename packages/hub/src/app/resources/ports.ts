@@ -93,6 +93,7 @@ export interface ResourceStore {
   logAfter(revision: number, limit: number): readonly LogEntry[] | undefined;
   /** Called after each commit, in log order, with its lines. Must not throw. Returns the unsubscriber. */
   subscribe(listener: (entries: readonly LogEntry[]) => void): () => void;
+  /** Like `desired`, it belongs to the EdgeNode and goes in the commit that deletes it. */
   cursor(nodeId: string): NodeCursor | undefined;
   desired(nodeId: string): StoredDesired | undefined;
 }
