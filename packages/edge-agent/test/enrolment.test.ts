@@ -387,6 +387,16 @@ test("a hub that does not accept the certificate leads to a renewal at once, als
   expect(requests).toHaveLength(2);
 });
 
+test("a clock that is years ahead costs one renewal, not one after the other", async () => {
+  const { requests, advance } = await running((r) => issue(r.csr, "n1"), {
+    wallMs: NOW_MS + 3_650 * DAY_MS,
+  });
+  for (let hour = 0; hour < 24; hour++) await advance(3_600_000);
+  expect(requests).toHaveLength(1);
+  for (let day = 0; day < 60; day++) await advance(DAY_MS);
+  expect(requests).toHaveLength(2);
+});
+
 test("a renewal that fails keeps what there is and is tried again, ever more rarely, within an hour", async () => {
   let fails = true;
   const { requests, advance, service, credentials, before, renewed, metrics } = await running(

@@ -36,7 +36,8 @@ export class EnrolmentService implements Service {
   #planned: { readonly certificate: string; readonly jitter: number } | undefined;
   #isAsked = false;
   #failures = 0;
-  #renewedBootMs: number | undefined;
+  /** The last renewal by this process. */
+  #renewed: { readonly certificate: string; readonly bootMs: number } | undefined;
   #sleeping: AbortController | undefined;
 
   constructor(options: { readonly retry?: RetrySchedule }, deps: EnrolmentServiceDeps) {
@@ -92,7 +93,7 @@ export class EnrolmentService implements Service {
       Math.floor(current.certificateExpiresMs / 1000),
     );
     if (this.#isAsked) {
-      const freeAtMs = (this.#renewedBootMs ?? -Infinity) + RENEWAL_INTERVAL_MIN_MS;
+      const freeAtMs = (this.#renewed?.bootMs ?? -Infinity) + RENEWAL_INTERVAL_MIN_MS;
       return freeAtMs - clock.bootMs();
     }
     if (this.#planned?.certificate !== current.certificate)
@@ -104,7 +105,19 @@ export class EnrolmentService implements Service {
       notBeforeMs: current.certificateNotBeforeMs,
       notAfterMs: current.certificateExpiresMs,
     };
-    return renewalAtMs(times, this.#planned.jitter) - clock.wallMs();
+    return renewalAtMs(times, this.#planned.jitter) - this.#nowMs(current);
+  }
+
+  /**
+   * The time that certificates are dated by. One that the hub issued a moment ago tells it better than the wall clock: with that
+   * years ahead every new certificate would be due for renewal at once.
+   */
+  #nowMs(current: Credentials): number {
+    const { clock } = this.#deps;
+    const renewed = this.#renewed;
+    return renewed?.certificate === current.certificate
+      ? current.certificateNotBeforeMs + (clock.bootMs() - renewed.bootMs)
+      : clock.wallMs();
   }
 
   async #renew(current: Credentials): Promise<void> {
@@ -119,7 +132,7 @@ export class EnrolmentService implements Service {
       const renewed = this.#accept(answer, { privateKey, nodeId, apiUrl });
       this.#failures = 0;
       this.#isAsked = false;
-      this.#renewedBootMs = clock.bootMs();
+      this.#renewed = { certificate: renewed.certificate, bootMs: clock.bootMs() };
       metrics.count("flotilla_agent_certificate_renewals_total", { outcome: "ok" });
       log.info({ nodeId, expiresMs: renewed.certificateExpiresMs }, "certificate renewed");
       onRenewed();
