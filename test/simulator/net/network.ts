@@ -62,7 +62,7 @@ export class Road {
   #flushLater(): void {
     const delayMs = this.#dice.between(1, RETRANSMIT_MS_MAX);
     this.#loop.schedule(delayMs, WORLD, `road ${this.node} opens`, () => {
-      for (const listener of [...this.#waiting]) listener();
+      for (const listener of this.#waiting) listener();
     });
   }
 }

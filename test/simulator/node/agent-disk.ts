@@ -2,7 +2,7 @@ import type { AcceptedDesired, InstanceRecord } from "@flotilla/edge-agent/app/s
 import type { UpKind } from "@flotilla/shared/protocol/topics";
 
 /** A message in the outbox as it lies on the disk. */
-export interface StoredMessage {
+interface StoredMessage {
   readonly id: string;
   readonly kind: UpKind;
   readonly body: string;

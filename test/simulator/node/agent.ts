@@ -4,6 +4,7 @@ import { LinkService } from "@flotilla/edge-agent/app/link/link-service";
 import type { Credentials } from "@flotilla/edge-agent/app/link/ports";
 import { Reconciler } from "@flotilla/edge-agent/app/reconcile/reconciler";
 import { must } from "@flotilla/shared/kernel/assert";
+import { CodedError } from "@flotilla/shared/kernel/errors";
 import type { Service } from "@flotilla/shared/kernel/service";
 import type { Capacity, Inventory } from "@flotilla/shared/model/capacity";
 import { runServices } from "@flotilla/shared/platform/supervisor";
@@ -13,7 +14,7 @@ import { SimLink } from "../net/agent-link.ts";
 import type { Connection } from "../net/connection.ts";
 import { bugLog } from "../world/bug-log.ts";
 import { noMetrics } from "../world/no-metrics.ts";
-import { ProcessClock, ProcessLife } from "../world/process-life.ts";
+import { Killed, ProcessClock, ProcessLife } from "../world/process-life.ts";
 import { Dice, streamOf } from "../world/seeds.ts";
 import { simVerifier } from "../world/signing.ts";
 import { SimAgentStore, type StoreWitness } from "./agent-store.ts";
@@ -21,7 +22,7 @@ import type { Machine } from "./machine.ts";
 import { SimProbeRunner, SimRuntime } from "./process-runtime.ts";
 
 /** The service manager starts a dead agent again after this. */
-export const AGENT_RESTART_MS = 2_000;
+const AGENT_RESTART_MS = 2_000;
 
 export interface AgentHostDeps {
   readonly machine: Machine;
@@ -44,6 +45,7 @@ export class AgentHost {
   #dark: readonly Connection[] = [];
   #starts = 0;
   #isWanted = true;
+  #losesPower = false;
 
   constructor(deps: AgentHostDeps) {
     this.#deps = deps;
@@ -70,7 +72,9 @@ export class AgentHost {
   /** The power goes: agent and workloads at once, and nobody says goodbye. */
   powerOff(): void {
     this.#isWanted = false;
+    this.#losesPower = true;
     this.#life?.kill();
+    this.#losesPower = false;
     this.machine.powerOff();
   }
 
@@ -90,21 +94,18 @@ export class AgentHost {
     const link: { current: SimLink | undefined } = { current: undefined };
     life.onDeath(() => {
       machine.loop.trace.say(`${machine.name}: agent is dead`);
-      const left = link.current?.processDied(machine.isPowered && this.#says) ?? [];
-      if (!machine.isPowered) this.#dark = left;
+      // A kernel that lives closes the sockets of the dead.
+      const left = link.current?.processDied(!this.#losesPower) ?? [];
+      if (this.#losesPower) this.#dark = left;
       this.#startLater();
     });
     try {
       link.current = this.#wire(life);
-    } catch {
+    } catch (error) {
       // Its store could not be opened: it ends, and is started again.
+      if (!(error instanceof Killed || error instanceof CodedError)) throw error;
       life.kill();
     }
-  }
-
-  /** A kernel that lives closes the sockets of the dead. */
-  get #says(): boolean {
-    return this.machine.isPowered;
   }
 
   #startLater(): void {
@@ -124,7 +125,7 @@ export class AgentHost {
     const witness = this.#deps.storeWitness;
     const store = new SimAgentStore({ disk: machine.disk, life, random, witness, bugs });
     const runtime = new SimRuntime({ machine, life, dice: this.#dice, bugs });
-    const link = this.#link(life, store);
+    const link = this.#link(life);
     const capacity = new CapacityCollector(
       {},
       { probe: this.#probe(), store, clock, log, metrics, onReport: () => service.wake() },
@@ -194,7 +195,7 @@ export class AgentHost {
     }
   }
 
-  #link(life: ProcessLife, _store: SimAgentStore): SimLink {
+  #link(life: ProcessLife): SimLink {
     const { machine, accept, published, bugs } = this.#deps;
     return new SimLink({
       loop: machine.loop,
@@ -205,7 +206,7 @@ export class AgentHost {
       opened: () => {
         machine.loop.trace.say(`${machine.name}: session is open`);
         if (!bugs.has("restart-on-reconnect")) return;
-        for (const process of [...machine.processes.values()]) {
+        for (const process of machine.processes.values()) {
           machine.witness.signalled(machine, process, "SIGKILL");
           machine.end(process);
         }

@@ -8,7 +8,7 @@ import { type Fault, FaultInjector } from "./faults.ts";
 import { makeWorld, type World, type WorldDeps } from "./world.ts";
 
 /** Longest time from the end of all faults to convergence, virtual. Back-off of the link (2 min) and of workloads are in it. */
-export const CONVERGENCE_MS_MAX = 900_000;
+const CONVERGENCE_MS_MAX = 900_000;
 /** How often convergence is looked for. */
 const LOOK_MS = 1_000;
 /** Converged must last this long. */

@@ -1,6 +1,6 @@
 import type { Capacity } from "@flotilla/shared/model/capacity";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
-import { Codec } from "@flotilla/shared/protocol/codec";
+import type { Codec } from "@flotilla/shared/protocol/codec";
 import type { Bugs } from "../bugs.ts";
 import { Auditor } from "../check/auditor.ts";
 import { CERTIFICATE_SERIAL, HubHost } from "../hub/hub.ts";
