@@ -1,16 +1,14 @@
-import { jsonEqual } from "@flotilla/shared/kernel/json";
-import type { Capacity, CapacityReading, GpuUsage, Usage } from "@flotilla/shared/model/capacity";
+import type { Capacity, CapacityReading, Usage } from "@flotilla/shared/model/capacity";
 import { type Condition, withCondition } from "@flotilla/shared/model/metadata";
+import { type UsageSteps, usageMoved } from "@flotilla/shared/model/usage-moved";
 
 /**
  * What of a node's reading is stored. The agent sends only what moved beyond its own step (with twice these steps); the
  * hub has steps as well, so that an agent that sends more writes no more.
  */
-export const USAGE_STEP = {
+const USAGE_STEP: UsageSteps = {
   cpuRatio: 0.05,
-  /** Of the node's memory. */
   memoryRatio: 0.025,
-  /** Of the node's disk. */
   diskRatio: 0.01,
   temperatureCelsius: 2.5,
   pressureRatio: 0.05,
@@ -19,7 +17,7 @@ export const USAGE_STEP = {
   gpuPowerWatts: 25,
   networkFactor: 2,
   networkFloorBytesPerSecond: 1_000_000,
-} as const;
+};
 
 /** A capacity that grows or shrinks by more than this factor between two readings counts when a second reading says the same. */
 export const CAPACITY_JUMP_FACTOR = 16;
@@ -52,7 +50,8 @@ export function withReading(
   const judged = judgeCapacity(status, reading.capacity, nowIso);
   const { capacity } = judged;
   const usage =
-    status.usage !== undefined && !usageMoved(status.usage, reading.usage, capacity)
+    status.usage !== undefined &&
+    !usageMoved(status.usage, reading.usage, { capacity, steps: USAGE_STEP })
       ? status.usage
       : reading.usage;
   const { memoryUsedBytes, diskUsedBytes } = reading.usage;
@@ -136,54 +135,4 @@ function withPressure(
     },
     now.nowIso,
   );
-}
-
-function usageMoved(last: Usage, next: Usage, capacity: Capacity): boolean {
-  return (
-    moved(last.cpuRatio, next.cpuRatio, USAGE_STEP.cpuRatio) ||
-    moved(
-      last.memoryUsedBytes,
-      next.memoryUsedBytes,
-      USAGE_STEP.memoryRatio * capacity.memoryBytes,
-    ) ||
-    moved(last.diskUsedBytes, next.diskUsedBytes, USAGE_STEP.diskRatio * capacity.diskBytes) ||
-    moved(last.temperatureCelsius, next.temperatureCelsius, USAGE_STEP.temperatureCelsius) ||
-    moved(last.pressure?.cpuRatio, next.pressure?.cpuRatio, USAGE_STEP.pressureRatio) ||
-    moved(last.pressure?.memoryRatio, next.pressure?.memoryRatio, USAGE_STEP.pressureRatio) ||
-    moved(last.pressure?.ioRatio, next.pressure?.ioRatio, USAGE_STEP.pressureRatio) ||
-    rateMoved(last.networkReceiveBytesPerSecond, next.networkReceiveBytesPerSecond) ||
-    rateMoved(last.networkTransmitBytesPerSecond, next.networkTransmitBytesPerSecond) ||
-    gpusMoved(last.gpus, next.gpus)
-  );
-}
-
-function gpusMoved(
-  last: readonly GpuUsage[] | undefined,
-  next: readonly GpuUsage[] | undefined,
-): boolean {
-  if (last?.length !== next?.length) return true;
-  return (next ?? []).some((gpu, i) => {
-    const before = last?.[i];
-    return (
-      before === undefined ||
-      !jsonEqual(Object.keys(before).toSorted(), Object.keys(gpu).toSorted()) ||
-      before.uuid !== gpu.uuid ||
-      moved(before.utilizationRatio, gpu.utilizationRatio, USAGE_STEP.gpuUtilizationRatio) ||
-      moved(before.memoryUsedBytes, gpu.memoryUsedBytes, USAGE_STEP.gpuMemoryBytes) ||
-      moved(before.temperatureCelsius, gpu.temperatureCelsius, USAGE_STEP.temperatureCelsius) ||
-      moved(before.powerWatts, gpu.powerWatts, USAGE_STEP.gpuPowerWatts)
-    );
-  });
-}
-
-/** A value that appears or disappears has moved; one that stays equal has not, whatever the step. */
-function moved(last: number | undefined, next: number | undefined, step: number): boolean {
-  if (last === undefined || next === undefined) return last !== next;
-  return last !== next && Math.abs(next - last) >= step;
-}
-
-function rateMoved(last: number | undefined, next: number | undefined): boolean {
-  if (last === undefined || next === undefined) return last !== next;
-  const [low, high] = [Math.min(last, next), Math.max(last, next)];
-  return high >= USAGE_STEP.networkFloorBytesPerSecond && high >= low * USAGE_STEP.networkFactor;
 }
