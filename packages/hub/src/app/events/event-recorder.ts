@@ -2,6 +2,7 @@ import type { Clock } from "@flotilla/shared/kernel/clock";
 import { messageOf } from "@flotilla/shared/kernel/errors";
 import { type Random, uuid } from "@flotilla/shared/kernel/random";
 import type { Log, Metrics, Service } from "@flotilla/shared/kernel/service";
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import {
   eventAddress,
   eventAfter,
@@ -105,10 +106,9 @@ export class EventRecorder implements Service {
     this.#createdCount = 0;
     const nowMs = this.#clock.wallMs();
     const events = this.#store.list("Event");
-    const kept = events.filter((e) => !isExpired(e, nowMs));
-    const surplus = Math.max(0, kept.length - this.#eventsMax);
-    const oldest = kept.toSorted((a, b) => lastSeenMs(a) - lastSeenMs(b)).slice(0, surplus);
-    const doomed = [...events.filter((e) => isExpired(e, nowMs)), ...oldest];
+    const expired = events.filter((e) => isExpired(e, nowMs));
+    const surplus = events.length - expired.length - this.#eventsMax;
+    const doomed = surplus > 0 ? oldest(events, expired.length + surplus) : expired;
     for (let i = 0; i < doomed.length; i += EVENT_BATCH_LENGTH_MAX)
       await this.#commit(
         doomed.slice(i, i + EVENT_BATCH_LENGTH_MAX).map((e) => ({
@@ -160,4 +160,13 @@ export class EventRecorder implements Service {
       this.#log.warn({ error: messageOf(error), count: changes.length }, "events were not stored");
     }
   }
+}
+
+/** Those seen longest ago, which are the expired ones and then some. Each time is read once: reading it is what costs. */
+function oldest(events: readonly ObjectOf<"Event">[], count: number): readonly ObjectOf<"Event">[] {
+  return events
+    .map((event) => ({ event, seenMs: lastSeenMs(event) }))
+    .toSorted((a, b) => a.seenMs - b.seenMs)
+    .slice(0, count)
+    .map(({ event }) => event);
 }
