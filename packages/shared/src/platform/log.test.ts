@@ -62,6 +62,7 @@ test.each([
   { kubeconfig: { users: [{ name: CANARY }] } },
   { stringData: { a: CANARY } },
   { object: { kind: "Secret", data: { a: CANARY } } },
+  { annotations: { "kubectl.kubernetes.io/last-applied-configuration": CANARY } },
   { deep: { a: [{ b: { c: [{ token: CANARY }] } }] } },
   { note: `-----BEGIN EC PRIVATE KEY-----\n${CANARY}\n-----END EC PRIVATE KEY-----` },
   { note: `GET / Authorization: Bearer ${CANARY}` },

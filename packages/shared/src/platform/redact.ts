@@ -22,6 +22,8 @@ const SECRET_ENDINGS: readonly string[] = [
   "apikey",
   "kubeconfig",
   "stringdata",
+  // The annotation in which kubectl and flotilla keep a whole manifest, that of a Secret among them.
+  "lastappliedconfiguration",
 ];
 const PRIVATE_KEY =
   /-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,32}PRIVATE KEY-----|$)/g;
