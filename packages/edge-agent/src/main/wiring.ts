@@ -22,6 +22,7 @@ import { HostProbeRunner } from "../adapters/probes-health/probe-runner.ts";
 import { readBootId } from "../adapters/runtime/proc.ts";
 import { HostProcessRuntime } from "../adapters/runtime/process-runtime.ts";
 import { LocalServer } from "../adapters/socket/local-server.ts";
+import { DiskReserve } from "../adapters/store/disk-reserve.ts";
 import { SqliteAgentStore } from "../adapters/store/sqlite-agent-store.ts";
 import { lockStateDir } from "../adapters/store/state-lock.ts";
 import { SystemdNotifier } from "../adapters/systemd/notify.ts";
@@ -102,6 +103,8 @@ function enrolmentService(
  */
 export async function openAgent(config: AgentConfig, platform: AgentPlatform): Promise<Agent> {
   if (!existsSync(config.stateDir)) throw notEnrolled(config);
+  const reserve = new DiskReserve({ path: join(config.stateDir, "reserve") }, platform);
+  reserve.release();
   const lock = lockStateDir(config.stateDir);
   try {
     const credentials = withMqttUrl(
@@ -119,7 +122,7 @@ export async function openAgent(config: AgentConfig, platform: AgentPlatform): P
       store.close();
       throw error;
     });
-    return { nodeId, systemd: parts.systemd, services: servicesOf(parts), close };
+    return { nodeId, systemd: parts.systemd, services: [...servicesOf(parts), reserve], close };
   } catch (error) {
     lock.release();
     throw error;

@@ -20,6 +20,8 @@ export function lockStateDir(directory: string): { release(): void } {
   closeSync(openSync(path, "a", LOCK_MODE));
   const db = new Sqlite(path, { timeout: 0 });
   try {
+    // A journal in a file would need room on a disk that may be full.
+    db.pragma("journal_mode = MEMORY");
     db.exec("BEGIN EXCLUSIVE");
   } catch (error) {
     db.close();
