@@ -76,6 +76,19 @@ test("plain bytes that never become a request are cut off, and the port goes on 
   expect((await hub.call("GET", "/healthz")).text).toBe("ok");
 });
 
+test("a plain peer that sends a byte now and then does not keep its connection", async () => {
+  const hub = await startTestServer({}, { headersTimeoutMs: 300 });
+  const socket = connectPlain(hub.port, "127.0.0.1");
+  socket.on("error", () => undefined);
+  const drip = setInterval(() => socket.write("G"), 50);
+  const endedMs = await new Promise<number>((resolve) => {
+    const sinceMs = performance.now();
+    socket.on("close", () => resolve(performance.now() - sinceMs));
+  });
+  clearInterval(drip);
+  expect(endedMs).toBeLessThan(8_000);
+});
+
 test("TLS 1.1 is refused and garbage that looks like TLS does no harm", async () => {
   const hub = await startTestServer();
   const old = connectTls({

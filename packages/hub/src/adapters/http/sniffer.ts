@@ -11,7 +11,7 @@ const TLS_HANDSHAKE = 0x16;
 /** Puts the sniffer before the server's own handling of connections. Returns what cuts every open connection. */
 export function sniffConnections(
   server: Server,
-  options: { readonly caCertificate: string },
+  options: { readonly caCertificate: string; readonly headersTimeoutMs?: number },
 ): { readonly destroyAll: () => void } {
   const onTls = server.listeners("connection");
   const sockets = new Set<Socket>();
@@ -21,7 +21,7 @@ export function sniffConnections(
     socket.once("close", () => sockets.delete(socket));
     socket.on("error", () => socket.destroy());
     firstByte(socket, (byte) => {
-      if (byte !== TLS_HANDSHAKE) answerPlain(socket, options.caCertificate);
+      if (byte !== TLS_HANDSHAKE) answerPlain(socket, options);
       else for (const listener of onTls) listener.call(server, socket);
     });
   });
@@ -50,11 +50,18 @@ function firstByte(socket: Socket, then: (byte: number | undefined) => void): vo
   socket.on("readable", onReadable);
 }
 
-/** Reads one request and answers it; anything but GET /ca.pem is told that TLS is spoken here. */
-function answerPlain(socket: Socket, caCertificate: string): void {
+/**
+ * Reads one request and answers it; anything but GET /ca.pem is told that TLS is spoken here. One deadline for all of it: a
+ * peer that sends, or takes, a byte now and then would hold its connection for hours.
+ */
+function answerPlain(
+  socket: Socket,
+  { caCertificate, headersTimeoutMs }: Parameters<typeof sniffConnections>[1],
+): void {
   let received = "";
   socket.setEncoding("latin1");
-  socket.setTimeout(HANDSHAKE_TIMEOUT_MS, () => socket.destroy());
+  const deadline = setTimeout(() => socket.destroy(), headersTimeoutMs ?? HANDSHAKE_TIMEOUT_MS);
+  socket.once("close", () => clearTimeout(deadline));
   const onData = (chunk: string): void => {
     received += chunk;
     const whole = received.includes("\r\n\r\n");
