@@ -9,6 +9,7 @@ import type { MqttClient } from "mqtt";
 import { afterEach, expect, test } from "vitest";
 import { createBroker } from "../src/adapters/broker/embedded-broker.ts";
 import type { BrokerLimits } from "../src/adapters/broker/limits.ts";
+import { NODE_CERTIFICATE_MS } from "../src/adapters/pki/limits.ts";
 import {
   BrokerHarness,
   closedAfterMs,
@@ -175,6 +176,16 @@ test("live sessions are asked about again, so that a missed revocation ends too"
   await closeOf(client);
   expect(h.broker.link.isConnected(id("node-1"))).toBe(false);
   expect(h.broker.link.isConnected(id("node-2"))).toBe(true);
+});
+
+test("a session ends soon after its certificate has", async () => {
+  const h = await start({ admissionRecheckMs: 100 });
+  const leftMs = 2_500;
+  const device = await h.device("node-1", h.ca, Date.now() - NODE_CERTIFICATE_MS + leftMs);
+  const client = await h.connected(device);
+  await closeOf(client);
+  const again = h.client(device);
+  expect(await connectOutcome(again)).not.toBe("connected");
 });
 
 test("a port that is taken is an error of the start, after which nothing is left open", async () => {

@@ -388,7 +388,7 @@ class EmbeddedBroker implements Broker {
     this.#end(session, "disconnected");
   }
 
-  /** A revocation is acted upon when it is committed; this catches what was missed. */
+  /** A revocation is acted upon when it is committed; this catches what was missed, and certificates that end. */
   async #recheckAdmission(): Promise<void> {
     const { clock, admission } = this.#deps;
     const { signal } = this.#stopped;
@@ -396,7 +396,8 @@ class EmbeddedBroker implements Broker {
       await clock.sleep(this.#limits.admissionRecheckMs, signal).catch(() => {});
       if (signal.aborted) return;
       for (const { owner, peer } of this.#sessions.values())
-        if (!admission.admits(owner.nodeId, peer.serial))
+        if (clock.wallMs() > peer.validToMs) this.#disconnect(owner.nodeId, "certificate expired");
+        else if (!admission.admits(owner.nodeId, peer.serial))
           this.#disconnect(owner.nodeId, "no longer admitted");
       this.#takeovers.sweep(nowMs());
     }
