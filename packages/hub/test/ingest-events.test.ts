@@ -3,7 +3,11 @@ import { RecordingMetrics } from "@flotilla/shared/testing/recording-metrics";
 import { SeededRandom } from "@flotilla/shared/testing/seeded-random";
 import { silentLog } from "@flotilla/shared/testing/silent-log";
 import { expect, test } from "vitest";
-import { EVENT_QUEUE_LENGTH_MAX, EventRecorder } from "../src/app/events/event-recorder.ts";
+import {
+  EVENT_QUEUE_LENGTH_MAX,
+  EVENTS_PER_OBJECT_SHARE,
+  EventRecorder,
+} from "../src/app/events/event-recorder.ts";
 import { EVENT_TTL_MS } from "../src/domain/events/event.ts";
 import { MemoryStore } from "./support/memory-store.ts";
 import { edgeNode } from "./support/node-builders.ts";
@@ -84,6 +88,17 @@ test("events are swept after an hour, and the oldest above the limit; a clock at
   clock.setWall(1_750_000_000_000 + 2 * EVENT_TTL_MS);
   await recorder.sweep();
   expect(store.list("Event")).toEqual([]);
+});
+
+test("one object that tells too much costs its own events, not those of others", async () => {
+  const { clock, store, recorder } = setUp(EVENTS_PER_OBJECT_SHARE + 10);
+  recorder.record({ ...happening("of the quiet node"), about: edgeNode("quiet") });
+  await clock.advance(1000);
+  for (let i = 0; i < 2 * EVENTS_PER_OBJECT_SHARE; i++) recorder.record(happening(`flood ${i}`));
+  await clock.advance(1000);
+  await recorder.sweep();
+  expect(store.list("Event")).toHaveLength(EVENTS_PER_OBJECT_SHARE + 10);
+  expect(store.list("Event").map((e) => e.message)).toContain("of the quiet node");
 });
 
 test("a store that fails and a full queue cost events, never an exception", async () => {

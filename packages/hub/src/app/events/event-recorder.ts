@@ -12,8 +12,10 @@ import {
 } from "../../domain/events/event.ts";
 import type { AnyObject, Change, ResourceStore } from "../resources/ports.ts";
 
-/** Most Events kept; the sweep deletes those that were seen longest ago. */
+/** Most Events kept; the sweep deletes those over an object's share, then those that were seen longest ago. */
 export const EVENTS_MAX = 10_000;
+/** So many Events of one object go no earlier than those of others. */
+export const EVENTS_PER_OBJECT_SHARE = 50;
 /** Most different happenings waiting for a commit; more are dropped and counted. */
 export const EVENT_QUEUE_LENGTH_MAX = 2_000;
 /** Most Events of one commit. */
@@ -101,14 +103,15 @@ export class EventRecorder implements Service {
     await this.flush();
   }
 
-  /** Deletes Events that are past their time, and the oldest above the limit. */
+  /** Deletes Events that are past their time, and the surplus above the limit. */
   async sweep(): Promise<void> {
     this.#createdCount = 0;
     const nowMs = this.#clock.wallMs();
     const events = this.#store.list("Event");
-    const expired = events.filter((e) => isExpired(e, nowMs));
-    const surplus = events.length - expired.length - this.#eventsMax;
-    const doomed = surplus > 0 ? oldest(events, expired.length + surplus) : expired;
+    const expired = new Set(events.filter((e) => isExpired(e, nowMs)));
+    const surplus = events.length - expired.size - this.#eventsMax;
+    const kept = surplus > 0 ? events.filter((e) => !expired.has(e)) : [];
+    const doomed = [...expired, ...surplusOf(kept, Math.max(0, surplus))];
     for (let i = 0; i < doomed.length; i += EVENT_BATCH_LENGTH_MAX)
       await this.#commit(
         doomed.slice(i, i + EVENT_BATCH_LENGTH_MAX).map((e) => ({
@@ -162,11 +165,26 @@ export class EventRecorder implements Service {
   }
 }
 
-/** Those seen longest ago, which are the expired ones and then some. Each time is read once: reading it is what costs. */
-function oldest(events: readonly ObjectOf<"Event">[], count: number): readonly ObjectOf<"Event">[] {
+/**
+ * `count` Events to give up: of objects with more than their share first, then those seen longest ago. So one node that
+ * tells too much costs its own Events, not those of the others.
+ */
+function surplusOf(
+  events: readonly ObjectOf<"Event">[],
+  count: number,
+): readonly ObjectOf<"Event">[] {
+  const counts = new Map<string | undefined, number>();
   return events
     .map((event) => ({ event, seenMs: lastSeenMs(event) }))
-    .toSorted((a, b) => a.seenMs - b.seenMs)
+    .toSorted((a, b) => b.seenMs - a.seenMs)
+    .map(({ event }) => {
+      const { uid } = event.involvedObject;
+      const newer = counts.get(uid) ?? 0;
+      counts.set(uid, newer + 1);
+      return { event, isOverShare: newer >= EVENTS_PER_OBJECT_SHARE };
+    })
+    .toReversed()
+    .toSorted((a, b) => Number(b.isOverShare) - Number(a.isOverShare))
     .slice(0, count)
     .map(({ event }) => event);
 }
