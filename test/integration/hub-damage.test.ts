@@ -39,13 +39,10 @@ function overwrite(path: string): void {
   rmSync(`${path}-wal`, { force: true });
 }
 
-const DAMAGES = {
-  "garbage over the whole file": overwrite,
-  "a file cut in half, its log lost": (path: string) => {
-    truncateSync(path, Math.floor(statSync(path).size / 2));
-    rmSync(`${path}-wal`, { force: true });
-  },
-} as const;
+function cutInHalf(path: string): void {
+  truncateSync(path, Math.floor(statSync(path).size / 2));
+  rmSync(`${path}-wal`, { force: true });
+}
 
 test(
   "a hub whose database was damaged goes on from its last good copy: workloads stay, revisions only grow, versions jump",
@@ -60,37 +57,34 @@ test(
     ];
     await apply(hub, "shop", shop(2));
     await settled(hub, "shop");
-    for (const [name, damage] of Object.entries(DAMAGES)) {
-      await saveCopy(hub);
+    await saveCopy(hub);
+    await settled(hub, "shop");
+    await converged(hub);
+    const kept = [...pidsOf(agents)].filter(([instance]) => instance.includes("web"));
+    // Nodes accept revisions that the copy does not know.
+    for (const marker of ["x", "y", "z"]) {
+      await apply(hub, "shop", shop(2, marker));
       await settled(hub, "shop");
-      await converged(hub);
-      const kept = [...pidsOf(agents)].filter(([instance]) => instance.includes("web"));
-      // Nodes accept revisions that the copy does not know.
-      for (const marker of ["x", "y", "z"]) {
-        await apply(hub, "shop", shop(2, `${name} ${marker}`));
-        await settled(hub, "shop");
-      }
-      await converged(hub);
-      const revisions = await revisionsOf(agents);
-      const { revision } = await hub.api.list("Application");
-      await hub.process.kill9();
-      damage(hub.database);
-      await hub.start();
-      expect(hub.process.output).toContain("database restored from its last good copy");
-      expect((await hub.api.list("Application")).revision).toBeGreaterThan(revision);
-      await Promise.all(agents.map((a) => a.online()));
-      await settled(hub, "shop");
-      await converged(hub);
-      const after = await revisionsOf(agents);
-      for (const [n, before] of revisions.entries())
-        expect(after[n], name).toBeGreaterThanOrEqual(before);
-      for (const [instance, pid] of kept) expect(pidsOf(agents).get(instance), name).toBe(pid);
-      const watch = hub.api.watch("Application", revision);
-      await until("the old watch to be sent back to a list", () =>
-        watch.lines.some((l) => l.type === "ERROR" && l.object.code === 410),
-      );
-      watch.stop();
     }
+    await converged(hub);
+    const revisions = await revisionsOf(agents);
+    const { revision } = await hub.api.list("Application");
+    await hub.process.kill9();
+    overwrite(hub.database);
+    await hub.start();
+    expect(hub.process.output).toContain("database restored from its last good copy");
+    expect((await hub.api.list("Application")).revision).toBeGreaterThan(revision);
+    await Promise.all(agents.map((a) => a.online()));
+    await settled(hub, "shop");
+    await converged(hub);
+    const after = await revisionsOf(agents);
+    for (const [n, before] of revisions.entries()) expect(after[n]).toBeGreaterThanOrEqual(before);
+    for (const [instance, pid] of kept) expect(pidsOf(agents).get(instance)).toBe(pid);
+    const watch = hub.api.watch("Application", revision);
+    await until("the old watch to be sent back to a list", () =>
+      watch.lines.some((l) => l.type === "ERROR" && l.object.code === 410),
+    );
+    watch.stop();
     for (const [instance, starts] of world.starts())
       if (instance.includes("web")) expect(starts, instance).toBe(1);
   },
@@ -110,7 +104,7 @@ test(
     const before = pidsOf([agent]);
     const [revision = 0] = await revisionsOf([agent]);
     await hub.process.kill9();
-    overwrite(hub.database);
+    cutInHalf(hub.database);
     await hub.start();
     expect(hub.process.output).toContain("database begun anew");
     await until("the node to be refused", async () => {

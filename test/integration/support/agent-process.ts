@@ -62,10 +62,11 @@ export class AgentProcess {
     given: {
       readonly prefix?: readonly string[];
       readonly env?: Readonly<Record<string, string>>;
+      readonly logFile?: string;
     } = {},
   ): ProgramProcess {
     const [program, ...rest] = [...(given.prefix ?? []), ...this.runCommand];
-    this.#process = this.#spawn([program ?? "", ...rest], given.env);
+    this.#process = this.#spawn([program ?? "", ...rest], given);
     return this.#process;
   }
 
@@ -82,7 +83,7 @@ export class AgentProcess {
         "--node-name",
         this.node,
       ],
-      env,
+      env === undefined ? {} : { env },
     );
   }
 
@@ -153,13 +154,13 @@ export class AgentProcess {
 
   #spawn(
     command: readonly [string, ...string[]],
-    env: Readonly<Record<string, string>> = {},
+    given: { readonly env?: Readonly<Record<string, string>>; readonly logFile?: string },
   ): ProgramProcess {
     return new ProgramProcess({
       command,
-      env,
       cwd: this.#options.folder,
-      logFile: this.#logFile,
+      logFile: given.logFile ?? this.#logFile,
+      ...(given.env === undefined ? {} : { env: given.env }),
     });
   }
 

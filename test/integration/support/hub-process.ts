@@ -63,12 +63,15 @@ export class HubProcess {
   }
 
   /** Starts the process and does not wait for it. */
-  spawn(prefix: readonly string[] = []): void {
+  spawn(
+    prefix: readonly string[] = [],
+    logFile: string = join(this.#options.folder, `${this.#options.name}.log`),
+  ): void {
     const [program, ...rest] = [...prefix, ...this.command];
     this.#process = new ProgramProcess({
       command: [program ?? "", ...rest],
       cwd: this.#options.folder,
-      logFile: join(this.#options.folder, `${this.#options.name}.log`),
+      logFile,
     });
   }
 

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "@flotilla/shared/platform/clock";
-import { createLog } from "@flotilla/shared/platform/log";
+import { createLog, outliveOutput } from "@flotilla/shared/platform/log";
 import { createMetrics } from "@flotilla/shared/platform/metrics";
 import { systemRandom } from "@flotilla/shared/platform/random";
 import { runServices } from "@flotilla/shared/platform/supervisor";
@@ -22,6 +22,7 @@ function platformOf(logLevel: string): AgentPlatform {
 
 /** Runs the agent until it is asked to stop. Its workloads go on. */
 async function run(flags: Readonly<Record<string, unknown>>): Promise<void> {
+  outliveOutput();
   const config = agentConfig(flags);
   const platform = platformOf(config.logLevel);
   const agent = await openAgent(config, platform);

@@ -1,6 +1,6 @@
 import { CodedError, hasCode, messageOf } from "@flotilla/shared/kernel/errors";
 import { systemClock } from "@flotilla/shared/platform/clock";
-import { createLog } from "@flotilla/shared/platform/log";
+import { createLog, outliveOutput } from "@flotilla/shared/platform/log";
 import { createMetrics } from "@flotilla/shared/platform/metrics";
 import { systemRandom } from "@flotilla/shared/platform/random";
 import { runServices } from "@flotilla/shared/platform/supervisor";
@@ -14,6 +14,7 @@ const USAGE_STATUS = 2;
 
 /** Runs the hub until it is asked to stop, then drains. Resolves with the exit status. */
 async function run(flags: Readonly<Record<string, unknown>>): Promise<number> {
+  outliveOutput();
   const config = hubConfig(flags);
   const log = createLog({ name: "flotilla-hub", level: config.logLevel });
   const platform = {

@@ -1,4 +1,5 @@
-import { type Logger, pino, stdTimeFunctions } from "pino";
+import { writeSync } from "node:fs";
+import { type DestinationStream, type Logger, pino, stdTimeFunctions } from "pino";
 import type { Log } from "../kernel/service.ts";
 import { redactFields, redactText } from "./redact.ts";
 
@@ -27,10 +28,40 @@ export function createLog(options: LogOptions): Log {
     serializers: { err: (value: unknown) => value },
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  const logger =
-    options.destination === undefined ? pino(settings) : pino(settings, options.destination);
-  return wrap(logger);
+  return wrap(pino(settings, options.destination ?? STANDARD_OUTPUT));
 }
+
+/**
+ * For a process that is to run for months: an output that cannot be written any more (a full disk, a reader that has gone)
+ * ends it no more. Libraries write there, too, and Node throws an error that nobody waits for.
+ */
+export function outliveOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
+}
+
+const STDOUT_FD = 1;
+/** A pipe that is full is tried again this often, with this pause. */
+const BUSY_TRIES_MAX = 20;
+const BUSY_PAUSE_MS = 5;
+
+/**
+ * Standard output, line by line. What cannot be written is dropped: a log on a full disk must stop nothing. pino's own
+ * destination throws into whoever logs then, and at exit it tries for ever (sonic-boom 4.2, flushBufferSync).
+ */
+const STANDARD_OUTPUT: DestinationStream = {
+  write: (line) => {
+    const bytes = Buffer.from(line);
+    let written = 0;
+    for (let tries = 0; written < bytes.length && tries < BUSY_TRIES_MAX; tries++) {
+      try {
+        written += writeSync(STDOUT_FD, bytes, written);
+      } catch (error) {
+        if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) return;
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BUSY_PAUSE_MS);
+      }
+    }
+  },
+};
 
 function wrap(logger: Logger): Log {
   return {
