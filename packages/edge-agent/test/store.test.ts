@@ -17,6 +17,7 @@ import { hasCode } from "@flotilla/shared/kernel/errors";
 import { ManualClock } from "@flotilla/shared/testing/manual-clock";
 import { SeededRandom } from "@flotilla/shared/testing/seeded-random";
 import { RecordingLog } from "@flotilla/shared/testing/silent-log";
+import Sqlite from "better-sqlite3";
 import fc from "fast-check";
 import { afterEach, expect, test } from "vitest";
 import {
@@ -164,6 +165,22 @@ test("at its limit the outbox drops the oldest notice and counts it; without one
   expect(bodies(store)).toEqual([{ n: 2 }, { n: 3 }, { n: 4 }]);
   store.close();
   expect(openStore({ directory }).store.droppedCount).toBe(3);
+});
+
+test("a waiting message that this version does not know is dropped and counted, and stands in nobody's way", () => {
+  const directory = temporaryDirectory();
+  const { store } = openStore({ directory });
+  store.enqueue(notice(1));
+  store.close();
+  const newer = new Sqlite(join(directory, "agent.db"));
+  newer.exec(
+    "INSERT INTO outbox (id, kind, body) VALUES ('a', 'of-a-newer-agent', '{}'), ('b', 'notice', '{\"order\":')",
+  );
+  newer.close();
+  const { store: back, log } = openStore({ directory });
+  expect(bodies(back)).toEqual([{ order: 1 }]);
+  expect([back.outboxCount(), back.droppedCount]).toEqual([1, 2]);
+  expect(log.lines.filter((l) => l.level === "warn")).toHaveLength(1);
 });
 
 test("whatever is queued and acknowledged, the outbox is the list of what waits, in order", () => {

@@ -42,7 +42,16 @@ export class OutboxTable {
   }
 
   list(limit: number): readonly OutboxMessage[] {
-    return this.#statements.list.all(limit).map(messageOfRow);
+    return this.#statements.list.all(limit).flatMap((row) => messageOfRow(row) ?? []);
+  }
+
+  /** Removes what `list` would leave out, which an agent of another version has queued; returns how many they were. */
+  removeUnknown(): number {
+    const unknown = this.#statements.list
+      .all(this.#countMax)
+      .filter((row) => messageOfRow(row) === undefined);
+    for (const { id } of unknown) this.remove(id);
+    return unknown.length;
   }
 
   count(): number {
@@ -77,15 +86,14 @@ function prepare(db: Database) {
   };
 }
 
-function messageOfRow(row: Row): OutboxMessage {
-  const body: unknown = JSON.parse(row.body);
-  return {
-    id: row.id,
-    kind: must(
-      UP_KINDS.find((kind): kind is UpKind => kind === row.kind),
-      `only known kinds are queued, not ${row.kind}`,
-    ),
-    body,
-    ...(row.reply_to === null ? {} : { replyTo: row.reply_to }),
-  };
+/** Undefined for a kind, or a text, that this program cannot read. */
+function messageOfRow(row: Row): OutboxMessage | undefined {
+  const kind = UP_KINDS.find((known): known is UpKind => known === row.kind);
+  if (kind === undefined) return undefined;
+  try {
+    const body: unknown = JSON.parse(row.body);
+    return { id: row.id, kind, body, ...(row.reply_to === null ? {} : { replyTo: row.reply_to }) };
+  } catch {
+    return undefined;
+  }
 }

@@ -84,6 +84,7 @@ export class SqliteAgentStore implements AgentStore {
     const floorPath = inMemory ? undefined : join(options.directory, "epoch");
     this.#floor = new FloorFile({ path: floorPath }, { log: deps.log });
     if (this.outcome === "restored" || this.outcome === "recreated") this.#salvageInstances();
+    this.#dropUnknown();
     this.#takeEpoch(Math.max(this.#meta("epoch"), this.#floor.floors.epoch) + 1);
   }
 
@@ -202,6 +203,16 @@ export class SqliteAgentStore implements AgentStore {
     this.transaction(() => this.#setMeta("epoch", epoch));
     this.#epoch = epoch;
     this.#seq = 0;
+  }
+
+  /** After a step back to an older version there may be messages that only the newer one knows. */
+  #dropUnknown(): void {
+    this.transaction(() => {
+      const count = this.#outbox.removeUnknown();
+      if (count === 0) return;
+      this.#setMeta("dropped", this.#meta("dropped") + count);
+      this.#deps.log.warn({ count }, "messages of another version of this agent are dropped");
+    });
   }
 
   #meta(key: MetaKey): number {
