@@ -415,3 +415,10 @@ test("every flag that docs/cli.md names exists", async () => {
   expect(named.length).toBeGreaterThan(10);
   expect([...new Set(named.filter((flag) => !flags.includes(flag)))]).toEqual([]);
 });
+
+test("every test that docs/invariants.md names is there under this name", () => {
+  const named = [...textOf("docs/invariants.md").matchAll(/`([^`]+\.test\.ts)` "([^"]+)"/g)];
+  expect(named.length).toBeGreaterThan(7);
+  const missing = named.filter(([, file = "", name = ""]) => !textOf(file).includes(`"${name}"`));
+  expect(missing.map(([text]) => text)).toEqual([]);
+});
