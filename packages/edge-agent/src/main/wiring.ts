@@ -21,7 +21,7 @@ import { NvidiaSmi } from "../adapters/probes/nvidia-smi.ts";
 import { HostProbeRunner } from "../adapters/probes-health/probe-runner.ts";
 import { readBootId } from "../adapters/runtime/proc.ts";
 import { HostProcessRuntime } from "../adapters/runtime/process-runtime.ts";
-import { LocalServer } from "../adapters/socket/local-server.ts";
+import { LocalServer, refuseLongPath } from "../adapters/socket/local-server.ts";
 import { DiskReserve } from "../adapters/store/disk-reserve.ts";
 import { SqliteAgentStore } from "../adapters/store/sqlite-agent-store.ts";
 import { lockStateDir } from "../adapters/store/state-lock.ts";
@@ -77,6 +77,7 @@ export async function joinFleet(
   request: { readonly stateDir: string; readonly joinString: string; readonly nodeName: string },
   platform: AgentPlatform,
 ): Promise<{ readonly credentials: Credentials; readonly isNew: boolean }> {
+  refuseLongPath(socketPathOf(request.stateDir));
   ensureDirectory(request.stateDir, STATE_DIR_MODE);
   const store = new FileCredentialStore({ directory: request.stateDir }, platform);
   const isNew = store.load() === undefined;
@@ -102,6 +103,7 @@ function enrolmentService(
  * has been read once. Throws CodedError: not enrolled, state directory in use, database unusable.
  */
 export async function openAgent(config: AgentConfig, platform: AgentPlatform): Promise<Agent> {
+  refuseLongPath(socketPathOf(config.stateDir));
   if (!existsSync(config.stateDir)) throw notEnrolled(config);
   const reserve = new DiskReserve({ path: join(config.stateDir, "reserve") }, platform);
   reserve.release();

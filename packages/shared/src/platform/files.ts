@@ -79,7 +79,8 @@ export function systemCode(error: unknown): string | undefined {
     : undefined;
 }
 
-function fileError(error: unknown, path: string): unknown {
+/** The coded form of a system error at a path that should be written, with a FileErrorCode; anything else as it is. */
+export function fileError(error: unknown, path: string): unknown {
   const code = systemCode(error);
   if (code === "ENOSPC" || code === "EDQUOT")
     return new CodedError<FileErrorCode>("disk-full", `no space left to write ${path}`, {

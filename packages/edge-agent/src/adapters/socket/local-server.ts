@@ -170,14 +170,19 @@ function decoded(part: string): string | undefined {
   }
 }
 
+/** Throws CodedError for a path that Linux takes for no socket. Asked before an agent is enrolled or run with it. */
+export function refuseLongPath(path: string): void {
+  if (Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX) return;
+  throw new CodedError<LocalSocketErrorCode>(
+    "socket-path-too-long",
+    `the socket path ${path} is longer than ${SOCKET_PATH_BYTES_MAX} bytes`,
+    { mend: "Choose a state directory with a shorter path (--state-dir)." },
+  );
+}
+
 /** Takes away the socket that a dead agent left; one that answers is another agent's. */
 async function makeRoom(path: string): Promise<void> {
-  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX)
-    throw new CodedError<LocalSocketErrorCode>(
-      "socket-path-too-long",
-      `the socket path ${path} is longer than ${SOCKET_PATH_BYTES_MAX} bytes`,
-      { mend: "Choose a state directory with a shorter path (--state-dir)." },
-    );
+  refuseLongPath(path);
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
   if (!stat.isSocket())

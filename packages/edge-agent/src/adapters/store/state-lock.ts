@@ -1,6 +1,8 @@
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { CodedError } from "@flotilla/shared/kernel/errors";
+import { fileError } from "@flotilla/shared/platform/files";
+import { sqliteError } from "@flotilla/shared/platform/sqlite-errors";
 import Sqlite from "better-sqlite3";
 
 /** Why the state directory cannot be had. */
@@ -16,8 +18,7 @@ const LOCK_MODE = 0o600;
  */
 export function lockStateDir(directory: string): { release(): void } {
   const path = join(directory, LOCK_NAME);
-  // SQLite makes its journal with the mode of the file.
-  closeSync(openSync(path, "a", LOCK_MODE));
+  makeFile(path);
   const db = new Sqlite(path, { timeout: 0 });
   try {
     // A journal in a file would need room on a disk that may be full.
@@ -25,7 +26,7 @@ export function lockStateDir(directory: string): { release(): void } {
     db.exec("BEGIN EXCLUSIVE");
   } catch (error) {
     db.close();
-    if (!isBusy(error)) throw error;
+    if (!isBusy(error)) throw sqliteError(error, path);
     throw new CodedError<StateLockErrorCode>(
       "state-dir-in-use",
       `another agent runs with the state directory ${directory}`,
@@ -37,6 +38,15 @@ export function lockStateDir(directory: string): { release(): void } {
     );
   }
   return { release: () => void db.close() };
+}
+
+/** SQLite makes its journal with the mode of the file. */
+function makeFile(path: string): void {
+  try {
+    closeSync(openSync(path, "a", LOCK_MODE));
+  } catch (error) {
+    throw fileError(error, path);
+  }
 }
 
 function isBusy(error: unknown): boolean {
