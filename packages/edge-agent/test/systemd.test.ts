@@ -75,6 +75,23 @@ test("the watchdog is served at half its time and only while the work is fresh",
   expect(fake.calls().every((call) => call.endsWith("WATCHDOG=1"))).toBe(true);
 });
 
+test("a machine that wakes from sleep is not taken for an agent that hangs", async () => {
+  const fake = fakeNotify();
+  let isFresh = true;
+  const { service, clock } = notifier({ programPath: fake.path, isFresh: () => isFresh });
+  const stop = new AbortController();
+  const running = service.run(stop.signal);
+  await until("the first ping", () => fake.calls().length === 1 && clock.sleeperCount === 1);
+  // The notifier's timer comes before the reconciler's first pass after the sleep.
+  isFresh = false;
+  await clock.advance(30_000);
+  isFresh = true;
+  await clock.advance(1_000);
+  await until("the ping after the pass", () => fake.calls().length === 2);
+  stop.abort();
+  await running;
+});
+
 test("without systemd nothing is run, and a missing program is said and survived", async () => {
   const fake = fakeNotify();
   const without = notifier({ programPath: fake.path, notifySocket: undefined });

@@ -51,7 +51,10 @@ export class SystemdNotifier implements Service {
     await this.#notify(["STOPPING=1"]);
   }
 
-  /** Pings the watchdog at half its time, and only while the work is fresh: a stuck agent is restarted by systemd. */
+  /**
+   * Pings the watchdog at half its time, and only while the work is fresh: a stuck agent is restarted by systemd. One that is not
+   * fresh may only have slept with its machine, so it is looked at again soon: half the time later would be too late.
+   */
   async run(signal: AbortSignal): Promise<void> {
     const intervalMs = watchdogIntervalMs(this.#options.watchdogUsec);
     let wasFresh = true;
@@ -61,7 +64,8 @@ export class SystemdNotifier implements Service {
       if (!isFresh && wasFresh)
         this.#deps.log.error({}, "the reconciler stands still; the watchdog is not served");
       wasFresh = isFresh;
-      await this.#deps.clock.sleep(intervalMs ?? IDLE_INTERVAL_MS, signal).catch(() => undefined);
+      const waitMs = isFresh ? (intervalMs ?? IDLE_INTERVAL_MS) : STALE_INTERVAL_MS;
+      await this.#deps.clock.sleep(waitMs, signal).catch(() => undefined);
     }
   }
 
@@ -82,6 +86,8 @@ export class SystemdNotifier implements Service {
   }
 }
 
+/** How soon work that stands still is looked at again. */
+const STALE_INTERVAL_MS = 1_000;
 /** Without a watchdog only freshness is looked at. */
 const IDLE_INTERVAL_MS = 30_000;
 
