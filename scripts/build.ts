@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, rmSync, statSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
@@ -34,6 +34,14 @@ const BANNER = [
   'const __dirname = __fileURLToPath(new URL(".", import.meta.url));',
 ].join("\n");
 
+// Everything in the folder goes: one that holds something else is a slip of the keyboard.
+const strangers = existsSync(out) ? readdirSync(out).filter((name) => !isOurs(name)) : [];
+if (strangers.length > 0) {
+  console.error(
+    `error: ${out} holds ${strangers[0]} and more that no build has made\ntry: --out an empty or a new folder`,
+  );
+  process.exit(2);
+}
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 await build({
@@ -60,4 +68,8 @@ for (const name of Object.keys(PROGRAMS)) {
   chmodSync(file, 0o755);
   if (!values.quiet)
     console.log(`${values.out}/${name}.mjs  ${Math.round(statSync(file).size / 1024)} kB`);
+}
+
+function isOurs(name: string): boolean {
+  return name.endsWith(".node") || Object.keys(PROGRAMS).some((p) => name.startsWith(`${p}.mjs`));
 }

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { DemoFleet, NODES, TRUCK } from "./fleet.ts";
 import { Narrator } from "./narrator.ts";
-import { Processes, ROOT } from "./processes.ts";
+import { Processes, ROOT, refuseTaken } from "./processes.ts";
 import { convergence, cutAndEdit, enrolment, placement, type Story } from "./story.ts";
-import { killWorkloads } from "./workloads.ts";
+import { killWorkloads, placesOfWorkloads } from "./workloads.ts";
 
 /**
  * The main job on real processes: a hub and three agents on two sites carry one application; one link is cut, its agent
@@ -34,17 +34,22 @@ function cleanUp(): Promise<void> {
   cleaning ??= (async () => {
     fleet.close();
     await processes.stopAll();
+    // With the agents gone nobody starts another one.
     for (const node of NODES) killWorkloads(fleet.stateDir(node));
     rmSync(folder, { recursive: true, force: true });
   })();
   return cleaning;
 }
 
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  process.once(signal, () => void cleanUp().finally(() => process.exit(130)));
+function leave(): void {
+  void cleanUp().finally(() => process.exit(130));
 }
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, leave);
+// A reader that goes away (`npm run demo | head`) ends it like Ctrl-C; without a listener it would end with everything left behind.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", leave);
 
 try {
+  await refuseTaken(placesOfWorkloads());
   await enrolment(story);
   const before = await placement(story);
   const during = await cutAndEdit(story, before);
@@ -53,6 +58,8 @@ try {
     process.stdout.write(`${JSON.stringify({ ...result, timeline: narrator.timeline })}\n`);
   if (values.keep) await stayUp();
 } catch (error) {
+  // Whoever ended the demo knows why it did not come to its end.
+  if (cleaning !== undefined) await new Promise<never>(() => undefined);
   narrator.heading(`The demo failed: ${error instanceof Error ? error.message : String(error)}`);
   for (const name of ["hub", ...NODES.map((node) => node.name)])
     narrator.quote(`--- ${name}.log\n${tailOf(join(folder, `${name}.log`))}`);
@@ -69,6 +76,7 @@ function tailOf(file: string): string {
   }
 }
 
+/** Prints where to look around, and waits for Ctrl-C. */
 async function stayUp(): Promise<void> {
   narrator.heading("It stays up until Ctrl-C. Look around:");
   const lines = [

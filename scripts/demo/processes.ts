@@ -17,6 +17,7 @@ export type Program = "flotilla-hub" | "flotilla-agent" | "flotilla";
 export class Processes {
   readonly #children = new Set<ChildProcess>();
   readonly #environment: NodeJS.ProcessEnv;
+  #isClosed = false;
 
   constructor(options: { readonly environment: Readonly<Record<string, string>> }) {
     this.#environment = { ...process.env, ...options.environment };
@@ -24,6 +25,7 @@ export class Processes {
 
   /** Starts a program that stays; its output goes to a file. */
   start(program: Program, args: readonly string[], logFile: string): ChildProcess {
+    this.#refuseWhenClosed();
     const log = openSync(logFile, "a");
     const child = spawn(process.execPath, [bundle(program), ...args], {
       cwd: ROOT,
@@ -31,19 +33,19 @@ export class Processes {
       stdio: ["ignore", log, log],
     });
     closeSync(log);
-    this.#children.add(child);
-    child.once("exit", () => this.#children.delete(child));
-    return child;
+    return this.#track(child);
   }
 
   /** Runs a program to its end and returns its standard output; a failure carries what it said. */
   run(program: Program, args: readonly string[]): Promise<string> {
+    this.#refuseWhenClosed();
     return new Promise((resolve, reject) => {
       const child = spawn(process.execPath, [bundle(program), ...args], {
         cwd: ROOT,
         env: this.#environment,
         stdio: ["ignore", "pipe", "pipe"],
       });
+      this.#track(child);
       let out = "";
       let err = "";
       child.stdout.setEncoding("utf8").on("data", (chunk: string) => (out += chunk));
@@ -57,10 +59,21 @@ export class Processes {
     });
   }
 
-  /** Ends what is still there, gently and then not. */
+  /** Ends what is still there, gently and then not. From here on nothing is started: the story may still be under way. */
   async stopAll(): Promise<void> {
+    this.#isClosed = true;
     const ends = [...this.#children].map((child) => stop(child));
     await Promise.all(ends);
+  }
+
+  #track<T extends ChildProcess>(child: T): T {
+    this.#children.add(child);
+    child.once("exit", () => this.#children.delete(child));
+    return child;
+  }
+
+  #refuseWhenClosed(): void {
+    if (this.#isClosed) throw new Error("the demo is over");
   }
 }
 
@@ -98,6 +111,28 @@ export async function until<T>(
   throw new Error(
     `waited ${timeoutMs / 1000} s for ${what}${last === "" ? "" : `; last: ${last}`}`,
   );
+}
+
+/** Throws when one of these addresses cannot be listened on: what is placed there would fail for no reason that is seen. */
+export async function refuseTaken(
+  places: readonly { readonly host: string; readonly port: number }[],
+): Promise<void> {
+  for (const { host, port } of places) {
+    const server = createServer();
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", (error: NodeJS.ErrnoException) =>
+        reject(
+          new Error(
+            error.code === "EADDRINUSE"
+              ? `${host}:${port} is taken by another program, perhaps another demo; end that first`
+              : `${host}:${port} cannot be listened on (${error.code}); the demo needs Linux's loopback addresses`,
+          ),
+        ),
+      );
+      server.listen({ host, port }, resolve);
+    });
+    await new Promise((resolve) => server.close(resolve));
+  }
 }
 
 /** Ports that are free now. */

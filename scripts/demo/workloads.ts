@@ -1,12 +1,19 @@
 import { readFileSync } from "node:fs";
 import { get } from "node:http";
 import { join } from "node:path";
-import type { DemoNode } from "./fleet.ts";
+import { type DemoNode, NODES } from "./fleet.ts";
 import { killIfThere, processesWithEnvironment } from "./processes.ts";
 
 /** Ports of examples/hello. */
 export const WEB_PORT = 18080;
 export const GREETER_PORT = 18081;
+
+/** Every address that a workload of the demo may listen on. */
+export function placesOfWorkloads(): { readonly host: string; readonly port: number }[] {
+  return NODES.flatMap(({ address: host }) =>
+    [WEB_PORT, GREETER_PORT].map((port) => ({ host, port })),
+  );
+}
 
 /** What the example service answers. */
 export interface Answer {
