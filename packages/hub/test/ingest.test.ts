@@ -11,7 +11,13 @@ import {
 } from "../src/app/ingest/ingest-service.ts";
 import { birthBody, hubCore, nodeIdOf, put, up } from "./support/hub-core.ts";
 import { MemoryStore } from "./support/memory-store.ts";
-import { assignment, edgeNode, reading, reportedInstance } from "./support/node-builders.ts";
+import {
+  assignment,
+  desiredInstance,
+  edgeNode,
+  reading,
+  reportedInstance,
+} from "./support/node-builders.ts";
 import { temporaryDir, testStore } from "./support/store.ts";
 
 const N1 = nodeIdOf("n1");
@@ -454,6 +460,36 @@ test("a notice whose acknowledgement was lost comes again with a new number and 
   expect(store.cursor("n1")).toMatchObject({ epoch: 2, seq: 2 });
   await receive("notice", sent(2, 3, "b"));
   expect(store.list("Event")).toMatchObject([{ count: 2 }]);
+});
+
+test("notices that come again after a kill of the hub, several at a time, are counted once", async () => {
+  const store = new MemoryStore();
+  await put(store, edgeNode("n1"));
+  const receive = async (hub: ReturnType<typeof hubCore>, kind: string, payload: Uint8Array) => {
+    const received = hub.ingest.receive(nodeIdOf("n1"), kind, payload);
+    await hub.clock.advance(INGEST_BATCH_DELAY_MS);
+    await received;
+  };
+  const ids = ["a", "b", "c"];
+  for (const epoch of [1, 2]) {
+    // A hub of its own each time: what the one before remembered is gone.
+    const hub = hubCore(store, new ManualClock());
+    await receive(hub, "birth", up("birth", { epoch, seq: 1 }, birthBody()));
+    for (const [index, id] of ids.entries()) {
+      const payload = up(
+        "notice",
+        { epoch, seq: 2 + index },
+        { ...notice("disk worn"), instance: "n1.x" },
+      );
+      const again = encode({ ...JSON.parse(new TextDecoder().decode(payload)), id });
+      await receive(hub, "notice", again);
+    }
+    // Between the two an assignment of that name has come to the node.
+    await put(store, assignment("x", "n1", desiredInstance("n1.x")));
+  }
+  expect(store.list("Event").filter((e) => e.message === "disk worn")).toMatchObject([
+    { count: 3 },
+  ]);
 });
 
 test("however messages are grouped into batches, the same state, cursors and events come of them", async () => {

@@ -4,6 +4,7 @@ import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { UpMessage } from "@flotilla/shared/protocol/up";
 import { eventAddress, eventAfter, type Happening } from "../../domain/events/event.ts";
 import { judge } from "../../domain/ingest/cursor.ts";
+import { hasCounted, withCounted } from "../../domain/ingest/notice-ids.ts";
 import { type Observation, observe } from "../../domain/ingest/observe.ts";
 import type { NodeAssignments } from "../node/node-assignments.ts";
 import type { AnyObject, Change, Commit, NodeCursor, ResourceStore } from "../resources/ports.ts";
@@ -161,7 +162,11 @@ export class BatchPlan {
           this.#assignments
             .of(nodeId)
             .find((a) => a.spec.node === nodeId && a.spec.desired.id === instance) ?? node;
-        this.#stageEvent({ about, type, reason, message: text }, receivedMs);
+        const happening = { about, type, reason, message: text };
+        // It may have been counted before its instance was assigned here.
+        if (this.#hasCounted({ ...happening, about: node }, message.id))
+          return this.drop("duplicate");
+        this.#stageNotice(happening, message.id, receivedMs);
         break;
       }
       case "desired-get":
@@ -193,14 +198,24 @@ export class BatchPlan {
     this.#effects.push({ kind: "dropped", reason });
   }
 
-  /** In the commit itself: a notice that was acknowledged is not lost. */
-  #stageEvent(happening: Happening, nowMs: number): void {
-    const { namespace, name } = eventAddress(happening);
-    const key = textOf({ kind: "Event", metadata: { namespace, name } });
-    const old = this.#events.get(key) ?? this.#store.get("Event", namespace, name);
-    const event = eventAfter(old, happening, { times: 1, nowMs, uid: this.#newUid() });
+  /** In the commit itself: a notice that was acknowledged is not lost, and one that comes again is not counted again. */
+  #stageNotice(happening: Happening, noticeId: string, nowMs: number): void {
+    const { key, event: old } = this.#eventOf(happening);
+    if (hasCounted(old, noticeId)) return this.drop("duplicate");
+    const counted = eventAfter(old, happening, { times: 1, nowMs, uid: this.#newUid() });
+    const event = withCounted(counted, noticeId);
     this.#events.set(key, event);
     this.#stage(old, event);
+  }
+
+  #hasCounted(happening: Happening, noticeId: string): boolean {
+    return hasCounted(this.#eventOf(happening).event, noticeId);
+  }
+
+  #eventOf(happening: Happening): { key: string; event: ObjectOf<"Event"> | undefined } {
+    const { namespace, name } = eventAddress(happening);
+    const key = textOf({ kind: "Event", metadata: { namespace, name } });
+    return { key, event: this.#events.get(key) ?? this.#store.get("Event", namespace, name) };
   }
 
   /** The object as the messages before have left it. */
