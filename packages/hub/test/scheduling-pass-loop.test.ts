@@ -1,13 +1,14 @@
 import { ManualClock } from "@flotilla/shared/testing/manual-clock";
 import { RecordingMetrics } from "@flotilla/shared/testing/recording-metrics";
 import { expect, onTestFinished, test } from "vitest";
-import { PassLoop } from "../src/app/control/pass-loop.ts";
+import { PassLoop, REST_MS_MAX } from "../src/app/control/pass-loop.ts";
 import { concerns } from "../src/app/control/relevance.ts";
+import type { LogEntry } from "../src/app/resources/ports.ts";
 import { MemoryStore } from "./support/memory-store.ts";
-import { edgeNode, reading } from "./support/node-builders.ts";
+import { assignment, edgeNode, reading, reportedInstance } from "./support/node-builders.ts";
 import { configMap } from "./support/objects.ts";
 
-function scene(pass: () => Promise<void> = async () => {}) {
+function scene(pass: (clock: ManualClock) => Promise<void> = async () => {}) {
   const clock = new ManualClock();
   const store = new MemoryStore();
   const metrics = new RecordingMetrics();
@@ -22,7 +23,7 @@ function scene(pass: () => Promise<void> = async () => {}) {
       isRelevant: (entry) => concerns(entry, ["ConfigMap", "EdgeNode"]),
       pass: async () => {
         passes++;
-        await pass();
+        await pass(clock);
       },
     },
   );
@@ -84,6 +85,48 @@ test("a node's load alone causes no pass, its capacity and its life do", async (
   expect(passes()).toBe(before);
   await putNode(edgeNode("n", { life: "suspect", capacity, usage }));
   await clock.advance(100);
+  expect(passes()).toBe(before + 1);
+});
+
+test("of what a node reports of an instance only readiness and progress cause a pass", async () => {
+  const entry = (before: object, after: object): LogEntry => {
+    const of = (reported: object) => {
+      const base = assignment("api-0", "n");
+      const status = { reportedBy: "n", reported: { ...reportedInstance("i"), ...reported } };
+      return { ...base, status };
+    };
+    const key = { kind: "Assignment", namespace: "shop", name: "api-0" } as const;
+    return { revision: 2, type: "MODIFIED", key, object: of(after), previous: of(before) };
+  };
+  const isSeen = (before: object, after: object) =>
+    concerns(entry(before, after), ["Assignment", "EdgeNode"]);
+  expect(isSeen({}, { restartCount: 3, message: "exit 1", startedAt: "x", pid: 7 })).toBe(false);
+  expect(isSeen({}, { ready: false })).toBe(true);
+  expect(isSeen({}, { phase: "Failed" })).toBe(true);
+  expect(isSeen({}, { specDigest: "other" })).toBe(true);
+});
+
+test("a long pass is followed by a rest twice as long, but by none that keeps changes waiting", async () => {
+  let tookMs = 100;
+  const { clock, put, passes } = scene((itsClock) => itsClock.sleep(tookMs));
+  await clock.advance(tookMs);
+  await put({ v: "1" });
+  await clock.advance(199);
+  expect(passes()).toBe(1);
+  await clock.advance(1);
+  expect(passes()).toBe(2);
+  tookMs = 10_000;
+  await put({ v: "2" });
+  await clock.advance(100 + 200 + tookMs);
+  expect(passes()).toBe(3);
+  await put({ v: "3" });
+  await clock.advance(REST_MS_MAX);
+  expect(passes()).toBe(4);
+  tookMs = 0;
+  await clock.advance(10_000 + REST_MS_MAX);
+  const before = passes();
+  await put({ v: "4" });
+  await clock.advance(20);
   expect(passes()).toBe(before + 1);
 });
 

@@ -4,8 +4,12 @@ import type { LogEntry, ResourceStore } from "../resources/ports.ts";
 
 /** A full pass this often, whatever the log says: a lost wake-up costs no more than this. */
 export const RESYNC_INTERVAL_MS = 60_000;
-/** Changes within this time share one pass. */
+/** Changes within this time share one pass, milliseconds. */
 export const COALESCE_MS = 20;
+/** After a pass the controller rests for so many times as long as the pass took, so that it takes no more than its share … */
+const REST_FACTOR = 2;
+/** … but for no longer than this: what was changed meanwhile waits. */
+export const REST_MS_MAX = 1_000;
 
 /**
  * The frame of every level-triggered controller: a full pass at the start, one after changes that matter to it, one at
@@ -30,6 +34,7 @@ export class PassLoop implements Service {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
     const unsubscribe = this.#deps.store.subscribe((entries) => {
       if (this.#isDirty || !entries.some((e) => this.#deps.isRelevant(e))) return;
       this.#isDirty = true;
@@ -38,37 +43,41 @@ export class PassLoop implements Service {
     try {
       while (!signal.aborted) {
         this.#isDirty = false;
-        await this.#pass(signal);
+        const restedMs = await this.#pass(signal);
         await this.#untilDirty(signal);
+        if (!this.#isDirty) continue;
+        const restMs = Math.max(this.#coalesceMs, restedMs - clock.bootMs());
+        await clock.sleep(restMs, signal).catch(() => {});
       }
     } finally {
       unsubscribe();
     }
   }
 
-  async #pass(signal: AbortSignal): Promise<void> {
+  /** Boot clock at which the next one may begin. */
+  async #pass(signal: AbortSignal): Promise<number> {
     const { clock, metrics } = this.#deps;
     const startMs = clock.bootMs();
     await this.#deps.pass(signal);
-    metrics.observe("flotilla_hub_pass_duration_seconds", (clock.bootMs() - startMs) / 1000, {
+    const endMs = clock.bootMs();
+    const tookMs = endMs - startMs;
+    metrics.observe("flotilla_hub_pass_duration_seconds", tookMs / 1000, {
       controller: this.name,
     });
+    return endMs + Math.min(REST_FACTOR * tookMs, REST_MS_MAX);
   }
 
-  /** Sleeps until something relevant was written (and a little longer, for what comes along) or the resync is due. */
+  /** Sleeps until something relevant was written or the resync is due. */
   async #untilDirty(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#deps;
-    if (!this.#isDirty) {
-      const stop = new AbortController();
-      const abort = (): void => stop.abort();
-      this.#wake = abort;
-      signal.addEventListener("abort", abort, { once: true });
-      if (signal.aborted) abort();
-      await clock.sleep(this.#resyncMs, stop.signal).catch(() => {});
-      signal.removeEventListener("abort", abort);
-      this.#wake = undefined;
-    }
-    if (this.#isDirty) await clock.sleep(this.#coalesceMs, signal).catch(() => {});
+    if (this.#isDirty) return;
+    const stop = new AbortController();
+    const abort = (): void => stop.abort();
+    this.#wake = abort;
+    signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) abort();
+    await this.#deps.clock.sleep(this.#resyncMs, stop.signal).catch(() => {});
+    signal.removeEventListener("abort", abort);
+    this.#wake = undefined;
   }
 }
 

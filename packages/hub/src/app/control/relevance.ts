@@ -1,13 +1,22 @@
 import { jsonEqual } from "@flotilla/shared/kernel/json";
 import type { KindName, ObjectOf } from "@flotilla/shared/model/kinds";
+import { isAssignment } from "../node/node-assignments.ts";
 import type { AnyObject, LogEntry } from "../resources/ports.ts";
 
-/** True for a change of one of these kinds. A node's load alone is no change: it moves all the time and decides nothing by itself. */
+/**
+ * True for a change of one of these kinds. What moves all the time and decides nothing by itself is no change: a node's
+ * load, and of what a node reports of an instance all but whether it is ready and how far it is.
+ */
 export function concerns(entry: LogEntry, kinds: readonly KindName[]): boolean {
   if (!kinds.includes(entry.key.kind)) return false;
   const { object, previous } = entry;
-  if (!isNode(object) || previous === undefined || !isNode(previous)) return true;
-  return entry.type !== "MODIFIED" || !jsonEqual(withoutLoad(object), withoutLoad(previous));
+  if (entry.type !== "MODIFIED" || previous === undefined) return true;
+  return !jsonEqual(decisivePart(object), decisivePart(previous));
+}
+
+function decisivePart(object: AnyObject): unknown {
+  if (isNode(object)) return withoutLoad(object);
+  return isAssignment(object) ? withoutDetails(object) : object;
 }
 
 function isNode(object: AnyObject): object is ObjectOf<"EdgeNode"> {
@@ -24,5 +33,15 @@ function withoutLoad({ metadata, spec, status }: ObjectOf<"EdgeNode">): unknown 
     inventory,
     capacity,
     drained: status?.conditions?.find((c) => c.type === "Drained")?.status,
+  };
+}
+
+function withoutDetails({ metadata, spec, status }: ObjectOf<"Assignment">): unknown {
+  const { reported, ...rest } = status ?? {};
+  const { specDigest, phase, ready } = reported ?? {};
+  return {
+    metadata: { ...metadata, resourceVersion: "" },
+    spec,
+    status: { ...rest, reported: { specDigest, phase, ready } },
   };
 }
