@@ -106,6 +106,12 @@ test("without any hub the mend is the command that names one", async () => {
   expect(err).toContain("flotilla config set-context NAME --kubeconfig FILE");
 });
 
+test("version tells its own also without a hub, and a kubeconfig that cannot be read from one that is not named", async () => {
+  const none = await cli(undefined, ["version"]);
+  expect([none.status, none.out]).toEqual([0, expect.stringContaining("hub: none is named")]);
+  expect((await cli("/nonexistent/kubeconfig", ["version"])).status).toBe(2);
+});
+
 test("contexts are kept, listed and used, and the fleet of a context is the default of fleet describe", async () => {
   const env = { FLOTILLA_CONFIG: join(folder, "contexts.json") };
   const own = (...argv: string[]): Promise<CliRun> => cli(undefined, argv, { env });

@@ -214,7 +214,7 @@ test(
       await expect(
         opened.session.publish(`fl/v1/0/b/up/${kind}`, Buffer.from("{}"), { retain: false }),
         kind,
-      ).rejects.toThrow();
+      ).rejects.toBeInstanceOf(Error);
       await opened.session.ended;
     }
     expect(heard.filter((topic) => topic.includes("/b/"))).toEqual([]);

@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { LocalStatus } from "@flotilla/edge-agent/app/local-api/ports";
+import { messageOf } from "@flotilla/shared/kernel/errors";
 import { textIfThere } from "./hub-api.ts";
 import { ProgramProcess } from "./program-process.ts";
 import { until } from "./until.ts";
@@ -173,11 +174,11 @@ export class AgentProcess {
       );
       return { status: 0, out: stdout, err: stderr };
     } catch (error) {
-      const failed: { code?: unknown; stdout?: unknown; stderr?: unknown } = Object(error);
+      const failed: { code?: unknown; stdout?: string; stderr?: string } = Object(error);
       return {
         status: typeof failed.code === "number" ? failed.code : -1,
-        out: String(failed.stdout ?? ""),
-        err: String(failed.stderr ?? error),
+        out: failed.stdout ?? "",
+        err: failed.stderr ?? messageOf(error),
       };
     }
   }

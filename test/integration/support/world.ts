@@ -40,7 +40,7 @@ export class World {
 
   /** A hub on ports of its own, not started. */
   async makeHub(name = "hub"): Promise<HubProcess> {
-    const [apiPort = 0, mqttPort = 0] = [await freePort(), await freePort()];
+    const [apiPort, mqttPort] = [await freePort(), await freePort()];
     const hub = new HubProcess({
       programs: this.#programs,
       folder: this.folder,
