@@ -135,6 +135,33 @@ test("one node that is written meanwhile does not keep the sweep from the others
   expect(lifeOf(0)).toBe("suspect");
 });
 
+test("a slow store with writers that come in between does not make a sweep look like a pause of the hub", async () => {
+  const names = Array.from({ length: 60 }, (_, i) => i);
+  const { clock, sweep, store, lifeOf, leases } = await setUp(...names.map(() => "ready" as const));
+  for (const i of names) leases.renew(`n${i}`, clock.bootMs());
+  await sweep.sweep();
+  await clock.advance(LEASE_SUSPECT_AFTER_MS - 1);
+  await sweep.sweep();
+  await clock.advance(LEASE_SWEEP_INTERVAL_MS);
+  let isWritten = false;
+  store.beforeCommit = async () => {
+    await clock.sleep(400);
+    if (isWritten) return;
+    isWritten = true;
+    store.beforeCommit = () => clock.sleep(400);
+    await put(store, edgeNode("n0", { life: "ready", epoch: 5 }));
+  };
+  const startMs = clock.bootMs();
+  let tookMs = Number.POSITIVE_INFINITY;
+  const sweeping = sweep.sweep().then(() => {
+    tookMs = clock.bootMs() - startMs;
+  });
+  await clock.advance(60_000);
+  await sweeping;
+  expect(names.filter((i) => lifeOf(i) !== "suspect").length).toBeLessThan(2);
+  expect(tookMs).toBeLessThan(LEASE_SWEEP_INTERVAL_MS);
+});
+
 test("a node that was deleted is forgotten", async () => {
   const { clock, sweep, store, leases, hear } = await setUp("ready");
   hear();
