@@ -58,6 +58,13 @@ export async function withSession(
   }
 }
 
+const NO_HUB = "no hub is named";
+
+/** True when nothing names a hub: neither a flag nor a context nor the environment. */
+export function saysNoHub(error: unknown): boolean {
+  return error instanceof CliError && error.message === NO_HUB;
+}
+
 interface Resolved {
   readonly access: HubAccess;
   readonly fleet?: string;
@@ -83,7 +90,7 @@ function resolveAccess(io: Io, flags: GlobalFlags): Resolved {
     return { access: loadKubeconfig(kubeconfig, flags.context) };
   throw new CliError(
     "usage",
-    flags.context === undefined ? "no hub is named" : `there is no context "${flags.context}"`,
+    flags.context === undefined ? NO_HUB : `there is no context "${flags.context}"`,
     {
       mend: "flotilla config set-context NAME --kubeconfig FILE (the hub writes one into its data directory), or --kubeconfig FILE",
     },

@@ -1,11 +1,11 @@
-import { CodedError, hasCode, messageOf } from "@flotilla/shared/kernel/errors";
+import { CodedError, messageOf } from "@flotilla/shared/kernel/errors";
 import { PROTOCOL_VERSION } from "@flotilla/shared/protocol/version";
 import { Command, CommanderError } from "commander";
 import { addCompletionCommand } from "../commands/completion.ts";
 import { addConfigCommands } from "../commands/config.ts";
 import { addEventsCommand, addInventoryCommands } from "../commands/inventory.ts";
 import { addObjectCommands } from "../commands/objects.ts";
-import { type GlobalFlags, withSession } from "../commands/session.ts";
+import { type GlobalFlags, saysNoHub, withSession } from "../commands/session.ts";
 import { addNodeCommands, addWorkloadCommands } from "../commands/workloads.ts";
 import { type CliErrorCode, EXIT_STATUS, errorLines } from "../domain/errors.ts";
 import { textOf } from "../domain/text.ts";
@@ -73,7 +73,7 @@ async function showVersions(io: Io, command: Command): Promise<void> {
       else io.out(`hub ${hub.version} at ${hub.server}\n`);
     });
   } catch (error) {
-    if (!hasCode(error, "usage")) throw error;
+    if (!saysNoHub(error)) throw error;
     if (asObject) io.out(formatObject({ client }, output));
     else io.out("hub: none is named (flotilla config set-context)\n");
   }
