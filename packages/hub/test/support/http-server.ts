@@ -36,7 +36,7 @@ export interface TestServer {
   open(method: string, path: string, options?: CallOptions): Promise<IncomingMessage>;
 }
 
-export interface CallOptions {
+interface CallOptions {
   readonly body?: string | Uint8Array;
   readonly headers?: Readonly<Record<string, string>>;
   readonly authorization?: string | null;
