@@ -331,6 +331,21 @@ test("a damaged database is restored from the last copy, and revisions begin abo
   expect(next.ok && next.revision).toBe(restored.revision);
 });
 
+test("a restored database begins above what was given also when the clock says 1970", async () => {
+  const dataDir = temporaryDir();
+  const clock = new ManualClock({ wallMs: 0 });
+  const store = testStore({ dataDir, clock });
+  await store.commit(one(put("a", "0")));
+  store.backup();
+  for (let i = 1; i <= 5; i++) await store.commit(one(put("a", String(i))));
+  const given = store.revision;
+  store.close();
+  writeFileSync(join(dataDir, "hub.db"), Buffer.alloc(8_192, 0xff));
+  const restored = testStore({ dataDir, clock });
+  expect(restored.outcome).toBe("restored");
+  expect(restored.revision).toBeGreaterThan(given);
+});
+
 test("a listener that fails does not keep the others from hearing", async () => {
   const store = testStore();
   let heard = 0;

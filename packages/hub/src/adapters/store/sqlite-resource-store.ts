@@ -40,6 +40,8 @@ export const LOG_AGE_MS_MAX = 3_600_000;
 export const LOG_LINES_MIN = 1_000;
 /** Lines kept in memory. */
 export const RING_LINES = 10_000;
+/** More lines than a hub writes between two copies of its database: half an hour of 5,000 a second. */
+const LOST_LINES_MAX = 10_000_000;
 /** Commits in one transaction; those beyond wait for the next one. */
 export const BATCH_COMMITS_MAX = 1_000;
 /** Commits that wait; beyond, a commit is refused with `store-overloaded`. */
@@ -235,7 +237,8 @@ export class SqliteResourceStore implements ResourceStore {
       this.#meta.set("keyId", keyId);
       if (this.outcome !== "restored" && this.outcome !== "recreated") return;
       // Clients hold versions that were lost. Numbers in milliseconds are above them: no hub writes a line each millisecond.
-      const revision = Math.max(this.#lines.lastRevision() + 1, nowMs);
+      // Should the clock say 1970, what was written since the copy is stepped over at least.
+      const revision = Math.max(this.#lines.lastRevision() + LOST_LINES_MAX, nowMs);
       this.#lines.skipTo(revision);
       this.#meta.set("compactedRevision", revision);
       this.#log.warn({ revision, outcome: this.outcome }, "revisions begin anew");
