@@ -128,7 +128,15 @@ export class AgentHost {
     const link = this.#link(life);
     const capacity = new CapacityCollector(
       {},
-      { probe: this.#probe(), store, clock, log, metrics, onReport: () => service.wake() },
+      {
+        probe: this.#probe(),
+        store,
+        clock,
+        log,
+        metrics,
+        hasSession: () => service.hasSession(),
+        onReport: () => service.wake(),
+      },
     );
     const reconciler = new Reconciler(
       {
@@ -149,7 +157,7 @@ export class AgentHost {
         onChange: () => service.wake(),
       },
     );
-    const service = new LinkService(
+    const service: LinkService = new LinkService(
       {},
       {
         link,

@@ -30,6 +30,8 @@ export interface SimProcess extends ProcessIdentity {
   /** It was asked to end, with good reason; what follows needs none. */
   isDoomed: boolean;
   exit: Timer | undefined;
+  /** The agent has lost its record of this run. */
+  isForgotten: boolean;
 }
 
 /** How a process ended, as the wrapper that recorded it wrote it down. */
@@ -128,7 +130,14 @@ export class Machine implements MachineTime, Owner {
   spawn(
     facts: Omit<
       SimProcess,
-      "pid" | "startTicks" | "bootId" | "startedMs" | "isHealthy" | "isDoomed" | "exit"
+      | "pid"
+      | "startTicks"
+      | "bootId"
+      | "startedMs"
+      | "isHealthy"
+      | "isDoomed"
+      | "exit"
+      | "isForgotten"
     >,
   ): SimProcess {
     const process: SimProcess = {
@@ -140,6 +149,7 @@ export class Machine implements MachineTime, Owner {
       isHealthy: true,
       isDoomed: false,
       exit: undefined,
+      isForgotten: false,
     };
     this.processes.set(process.pid, process);
     this.loop.trace.say(
