@@ -79,15 +79,18 @@ function tailOf(file: string): string {
 /** Prints where to look around, and waits for Ctrl-C. */
 async function stayUp(): Promise<void> {
   narrator.heading("It stays up until Ctrl-C. Look around:");
+  // From any folder, and with the Node that the demo runs on: the machine's own may be an older one.
+  const program = (name: string): string =>
+    `${process.execPath} ${join(ROOT, "dist", `${name}.mjs`)}`;
   const lines = [
     `export KUBECONFIG=${fleet.kubeconfig}`,
     "kubectl get edgenodes,fleets,applications -o wide",
     "kubectl get pods -o wide -w",
     "kubectl describe application hello",
-    `alias flotilla='node ${join(ROOT, "dist/flotilla.mjs")}'`,
+    `alias flotilla='${program("flotilla")}'`,
     "flotilla application status hello",
     "flotilla why hello",
-    `node dist/flotilla-agent.mjs status --state-dir ${fleet.stateDir(TRUCK)}`,
+    `${program("flotilla-agent")} status --state-dir ${fleet.stateDir(TRUCK)}`,
   ];
   narrator.quote(lines.join("\n"));
   await new Promise<never>(() => setInterval(() => undefined, 60_000));
