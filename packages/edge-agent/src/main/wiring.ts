@@ -169,7 +169,11 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
       onChange: () => link.wake(),
     },
   );
-  const capacity = makeCapacity(config, { ...deps, onReport: () => link.wake() });
+  const capacity = makeCapacity(config, {
+    ...deps,
+    hasSession: () => link.hasSession(),
+    onReport: () => link.wake(),
+  });
   const enrolment = enrolmentService({ ...deps, onRenewed: () => link.reconnect() });
   const link: LinkService = new LinkService(
     {},
@@ -209,7 +213,7 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
 
 function makeCapacity(
   config: AgentConfig,
-  deps: PartDeps & { readonly onReport: () => void },
+  deps: PartDeps & { readonly hasSession: () => boolean; readonly onReport: () => void },
 ): CapacityCollector {
   const nvidia = new NvidiaSmi({}, deps);
   const probe = new MachineProbe(

@@ -48,10 +48,12 @@ export class CapacityCollector implements Service {
   }
 
   async #pass(): Promise<void> {
-    const { clock, probe, store, log, metrics } = this.#deps;
+    const { clock, probe, store, log, metrics, hasSession } = this.#deps;
     const reading = await probe.read();
     this.#latest = reading;
     const nowBootMs = clock.bootMs();
+    // The birth of the next session carries the latest reading: until then a report would only wear the flash out.
+    if (!hasSession()) return;
     if (!isWorthSending(this.#sent, reading, nowBootMs)) return;
     try {
       store.enqueue({ kind: "report", body: { reading }, coalesceKey: COALESCE_KEY });
@@ -73,6 +75,8 @@ interface CollectorDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** True while a session with the hub is open, from its birth on. */
+  readonly hasSession: () => boolean;
   /** Wakes the link. */
   readonly onReport: () => void;
 }

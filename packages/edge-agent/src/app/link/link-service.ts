@@ -133,6 +133,11 @@ export class LinkService implements Service {
     this.#apply({ kind: "reconnect" });
   }
 
+  /** True from the opening of a session, which begins with a birth, to its end. */
+  hasSession(): boolean {
+    return this.#live !== undefined;
+  }
+
   status(): LinkStatus {
     const hubTerm = this.#live?.down.hubTerm;
     return {
