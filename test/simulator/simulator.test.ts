@@ -26,7 +26,7 @@ describe("the real services under faults", () => {
     const done: RunResult[] = [];
     for (const seed of SEEDS) done.push(await run(seed));
     results = done;
-  }, 120_000);
+  }, 300_000);
 
   test.each(SEEDS)("seed %i breaks no promise and converges", (seed) => {
     expect(results.filter((r) => r.seed === seed).map((r) => storyOf(r))).toEqual([""]);
