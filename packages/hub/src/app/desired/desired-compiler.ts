@@ -15,6 +15,7 @@ import {
   desiredContent,
   desiredPayload,
 } from "../../domain/desired/compile.ts";
+import { changeOf } from "../control/change.ts";
 import type { EventRecorder } from "../events/event-recorder.ts";
 import { downEnvelope } from "../node/down-envelope.ts";
 import type { NodeAssignments } from "../node/node-assignments.ts";
@@ -132,7 +133,7 @@ export class DesiredCompiler {
     const nowIso = isoTime(this.#deps.clock.wallMs());
     const conditions = withCondition(node.status?.conditions, condition, nowIso);
     this.#deps.events.record({ about: node, type: "Warning", reason: TOO_LARGE, message });
-    const change = changeOf(node, { ...node.status, conditions });
+    const change = changeOf(node, { ...node, status: { ...node.status, conditions } });
     const result = await this.#deps.store.commit({ changes: [change] });
     return { kind: result.ok ? "too-large" : "conflict" };
   }
@@ -145,7 +146,7 @@ export class DesiredCompiler {
     const fits = { type: TOO_LARGE, status: "False", reason: "Fits", message: "it fits" } as const;
     const mended =
       isTooLarge === true ? { conditions: withCondition(status.conditions, fits, nowIso) } : {};
-    return [changeOf(node, { ...status, desiredRevision, ...mended })];
+    return [changeOf(node, { ...node, status: { ...status, desiredRevision, ...mended } })];
   }
 }
 
@@ -176,15 +177,4 @@ function instancesOf(stored: StoredDesired | undefined): readonly DesiredInstanc
   if (stored === undefined) return [];
   const state: unknown = JSON.parse(stored.payload);
   return Check(DesiredState, state) ? state.instances : [];
-}
-
-function changeOf(
-  node: ObjectOf<"EdgeNode">,
-  status: NonNullable<ObjectOf<"EdgeNode">["status"]>,
-): Change {
-  return {
-    key: { kind: "EdgeNode", namespace: "", name: node.metadata.name },
-    expect: Number(node.metadata.resourceVersion),
-    object: { ...node, status },
-  };
 }

@@ -3,6 +3,7 @@ import { type NodeId, parseNodeId } from "@flotilla/shared/kernel/ids";
 import type { Log } from "@flotilla/shared/kernel/service";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { certificateUse, withNextInUse } from "../../domain/enrolment/certificate-use.ts";
+import { changeOf } from "../control/change.ts";
 import type { NodeAdmission, NodeLink } from "../link/ports.ts";
 import type { LogEntry, ResourceStore } from "../resources/ports.ts";
 
@@ -41,13 +42,7 @@ export class StoreAdmission implements NodeAdmission {
         const node = this.#node(nodeId);
         if (node === undefined || node.status?.nextCertificateSerial !== serial) return;
         const result = await this.#deps.store.commit({
-          changes: [
-            {
-              key: { kind: "EdgeNode", namespace: "", name: nodeId },
-              expect: Number(node.metadata.resourceVersion),
-              object: withNextInUse(node),
-            },
-          ],
+          changes: [changeOf(node, withNextInUse(node))],
         });
         if (result.ok) return;
       }

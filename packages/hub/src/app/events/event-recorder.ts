@@ -10,6 +10,7 @@ import {
   isExpired,
   lastSeenMs,
 } from "../../domain/events/event.ts";
+import { changeOf } from "../control/change.ts";
 import type { AnyObject, Change, ResourceStore } from "../resources/ports.ts";
 
 /** Most Events kept; the sweep deletes those over an object's share, then those that were seen longest ago. */
@@ -114,12 +115,8 @@ export class EventRecorder implements Service {
     const doomed = [...expired, ...surplusOf(kept, Math.max(0, surplus))];
     for (let i = 0; i < doomed.length; i += EVENT_BATCH_LENGTH_MAX)
       await this.#commit(
-        doomed.slice(i, i + EVENT_BATCH_LENGTH_MAX).map((e) => ({
-          key: { kind: "Event", namespace: e.metadata.namespace ?? "", name: e.metadata.name },
-          // One that was seen again meanwhile stays; the others of its batch go with the next sweep.
-          expect: Number(e.metadata.resourceVersion),
-          object: undefined,
-        })),
+        // One that was seen again meanwhile stays; the others of its batch go with the next sweep.
+        doomed.slice(i, i + EVENT_BATCH_LENGTH_MAX).map((e) => changeOf(e, undefined)),
       );
   }
 

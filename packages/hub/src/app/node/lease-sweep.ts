@@ -11,6 +11,7 @@ import {
   nextLife,
   readyCondition,
 } from "../../domain/node/life.ts";
+import { changeOf } from "../control/change.ts";
 import type { EventRecorder } from "../events/event-recorder.ts";
 import type { ResourceStore } from "../resources/ports.ts";
 import type { LeaseTable } from "./lease-table.ts";
@@ -116,8 +117,10 @@ export class LeaseSweep implements Service {
    * for together and share a transaction.
    */
   async #write({ node, life }: Step): Promise<void> {
-    const change = changeOf({ node, life }, isoTime(this.#clock.wallMs()));
-    const result = await this.#store.commit({ changes: [change] });
+    const nowIso = isoTime(this.#clock.wallMs());
+    const conditions = withCondition(node.status?.conditions, readyCondition(life), nowIso);
+    const after = { ...node, status: { ...node.status, life, conditions } };
+    const result = await this.#store.commit({ changes: [changeOf(node, after)] });
     if (!result.ok) return;
     const before = node.status?.life ?? "registered";
     const happening = lifeHappening(before, life);
@@ -130,13 +133,4 @@ export class LeaseSweep implements Service {
     for (const life of NODE_LIVES)
       this.#metrics.set("flotilla_hub_nodes", lives.filter((l) => l === life).length, { life });
   }
-}
-
-function changeOf({ node, life }: Step, nowIso: string) {
-  const conditions = withCondition(node.status?.conditions, readyCondition(life), nowIso);
-  return {
-    key: { kind: "EdgeNode", namespace: "", name: node.metadata.name },
-    expect: Number(node.metadata.resourceVersion),
-    object: { ...node, status: { ...node.status, life, conditions } },
-  } as const;
 }
