@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,6 +53,15 @@ test("a join string that is none ends with 2 and says where one comes from", asy
   const { status, err } = await agent("join", "not-a-join-string", "--state-dir", folder);
   expect(status).toBe(2);
   expect(err).toContain("flotilla node join-token");
+});
+
+test("a reader that goes away is no error", async () => {
+  const child = spawn(process.execPath, [PROGRAM, "--help"], { stdio: ["ignore", "pipe", "pipe"] });
+  child.stdout.destroy();
+  let said = "";
+  child.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  const status = await new Promise((resolve) => child.once("close", resolve));
+  expect([status, said]).toEqual([0, ""]);
 });
 
 test("nobody else may read the lock", () => {

@@ -22,7 +22,6 @@ function platformOf(logLevel: string): AgentPlatform {
 
 /** Runs the agent until it is asked to stop. Its workloads go on. */
 async function run(flags: Readonly<Record<string, unknown>>): Promise<void> {
-  outliveOutput();
   const config = agentConfig(flags);
   const platform = platformOf(config.logLevel);
   const agent = await openAgent(config, platform);
@@ -64,6 +63,7 @@ const io = {
   err: (text: string): void => void process.stderr.write(text),
 };
 
+outliveOutput();
 const program = agentProgram(io).version(AGENT_VERSION);
 program
   .command("join")
