@@ -80,7 +80,9 @@ function ofMachine(machine: Machine, hub: HubState): readonly string[] {
 /** What runs against what was accepted; a program that does not exist cannot run. */
 function ofProcesses(machine: Machine): readonly string[] {
   const { desired, instances } = machine.disk.database;
-  const wanted = (desired?.state.instances ?? [])
+  // A node that has lost its desired state judges nothing that runs until it is told again.
+  if (desired === undefined) return [];
+  const wanted = desired.state.instances
     .filter((i) => instances.get(i.id)?.intent !== "finished")
     .filter((i) => i.containers.every((c) => c.command?.[0] !== "missing"))
     .flatMap((i) => i.containers.map((c) => `${i.id}/${c.name}/${i.specDigest.slice(0, 6)}`));
