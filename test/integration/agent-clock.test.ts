@@ -67,11 +67,13 @@ test(
       expect(agent.copies().map((c) => c.pid)).toEqual(pids);
     }
     await restart(wallClockOf(FAR_FUTURE));
-    if (wallClockReachesOpenSsl)
-      await until("the agent to say why it is cut off", async () => {
-        const { link } = await agent.status();
-        return !link.connected && link.detail.includes("certificate has expired");
-      });
+    // Where only JavaScript sees the clock, OpenSSL finds the certificates good and the node stays connected.
+    await until("the agent to say why it is cut off", async () => {
+      const { link } = await agent.status();
+      return wallClockReachesOpenSsl
+        ? !link.connected && link.detail.includes("certificate has expired")
+        : link.connected;
+    });
     expect(agent.copies().map((c) => c.pid)).toEqual(pids);
     await restart({});
     await agent.online();

@@ -70,7 +70,7 @@ test(
     const revisions = await revisionsOf(agents);
     const { revision } = await hub.api.list("Application");
     await hub.process.kill9();
-    overwrite(hub.database);
+    cutInHalf(hub.database);
     await hub.start();
     expect(hub.process.output).toContain("database restored from its last good copy");
     expect((await hub.api.list("Application")).revision).toBeGreaterThan(revision);
@@ -104,7 +104,7 @@ test(
     const before = pidsOf([agent]);
     const [revision = 0] = await revisionsOf([agent]);
     await hub.process.kill9();
-    cutInHalf(hub.database);
+    overwrite(hub.database);
     await hub.start();
     expect(hub.process.output).toContain("database begun anew");
     await until("the node to be refused", async () => {
