@@ -155,6 +155,21 @@ test("a recorded workload gets SIGTERM through its group and its status says so"
   store.close();
 });
 
+test.each(["USR1", "USR2", "HUP", "ALRM"])(
+  "a workload that signals its own group with %s does not hit the recorder, which opens no debugger",
+  async (signal) => {
+    const { runtime, store } = agent();
+    const script = `trap : ${signal}; echo up; sleep 0.5; kill -${signal} 0; sleep 0.2; exit 7`;
+    start(runtime, { command: ["sh", "-c", script] }, { recordExit: true });
+    const exit = await until("the record", () =>
+      runtime.exitOf({ instanceId: "i", runId: "r1", container: "main" }),
+    );
+    expect(exit.exitCode).toBe(7);
+    expect(runtime.readLog({ instanceId: "i", tailLines: 10 })?.text).toBe("up\n");
+    store.close();
+  },
+);
+
 test("NODE_OPTIONS of a workload are not the recorder's", async () => {
   const { runtime, store } = agent();
   runtime.start({

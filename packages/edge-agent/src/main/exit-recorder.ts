@@ -12,8 +12,22 @@ const NOT_STARTED_EXIT_CODE = 127;
 const SIGNAL_EXIT_BASE = 128;
 const RECORD_MODE = 0o640;
 
-/** Signals go to the whole group, so the program gets them by itself; the recorder stays to see the end. */
-const OUTLIVED_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR2"] as const;
+/**
+ * Signals go to the whole group, so the program gets them by itself; the recorder stays to see the end. Also those that only the
+ * workload sends, to its own group; SIGUSR1 would open Node's debugger to everybody on the machine.
+ */
+const OUTLIVED_SIGNALS = [
+  "SIGTERM",
+  "SIGINT",
+  "SIGHUP",
+  "SIGQUIT",
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGALRM",
+  "SIGVTALRM",
+  "SIGIO",
+  "SIGPWR",
+] as const;
 
 function main(): void {
   const [file, program, ...args] = process.argv.slice(2);
