@@ -22,7 +22,7 @@ export interface WatchLine {
 }
 
 /** A request that the hub refused. */
-class RefusedError extends Error {
+export class RefusedError extends Error {
   readonly status: number;
 
   constructor(what: string, { status, text }: Answer) {
