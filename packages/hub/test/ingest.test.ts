@@ -462,6 +462,16 @@ test("a notice whose acknowledgement was lost comes again with a new number and 
   expect(store.list("Event")).toMatchObject([{ count: 2 }]);
 });
 
+test("an agent whose epoch is behind is asked for a birth, though its session goes on", async () => {
+  const { receive, link, store } = await setUp();
+  await receive("birth", up("birth", { epoch: 5, seq: 1 }, birthBody()));
+  await receive("desired-get", up("desired-get", { epoch: 3, seq: 9 }, { haveRevision: 0 }));
+  expect(link.kinds("n1")).toEqual(["rebirth"]);
+  await receive("birth", up("birth", { epoch: 3, seq: 10 }, birthBody()));
+  expect(link.kinds("n1")).toEqual(["rebirth", "epoch-behind"]);
+  expect(store.cursor("n1")).toMatchObject({ epoch: 5, seq: 1 });
+});
+
 test("notices that come again after a kill of the hub, several at a time, are counted once", async () => {
   const store = new MemoryStore();
   await put(store, edgeNode("n1"));

@@ -110,6 +110,9 @@ export class BatchPlan {
         break;
       case "duplicate":
         this.drop("duplicate");
+        // Either late, or from an agent whose epoch is behind and whose words would be dropped for ever: a birth will tell.
+        if (message.kind !== "birth" && message.epoch < (cursor?.epoch ?? 0))
+          this.#askForBirth(nodeId);
         break;
       case "implausible":
         this.drop("epoch-implausible");
@@ -122,10 +125,15 @@ export class BatchPlan {
         this.drop("epoch-unknown");
         this.#tell(node, waiting, isRepeated);
         this.#remember(stream, message);
-        if (!this.#rebirths.has(nodeId)) this.#effects.push({ kind: "rebirth", nodeId });
-        this.#rebirths.add(nodeId);
+        this.#askForBirth(nodeId);
         break;
     }
+  }
+
+  /** Once a batch. */
+  #askForBirth(nodeId: NodeId): void {
+    if (!this.#rebirths.has(nodeId)) this.#effects.push({ kind: "rebirth", nodeId });
+    this.#rebirths.add(nodeId);
   }
 
   /** State: the node and its assignments. */
