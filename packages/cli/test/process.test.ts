@@ -1,10 +1,12 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
+const run = promisify(execFile);
 const FLOTILLA = join(import.meta.dirname, "../src/main/flotilla.ts");
 
 let folder: string;
@@ -49,33 +51,34 @@ users: [{name: u, user: {token: t}}]
 /** What each shell makes of the script: it loads without a word, and knows what comes after \`get ap\`. */
 const SHELLS = [
   {
-    shell: "/bin/bash",
+    program: "/bin/bash",
     name: "bash",
     ask: "source SCRIPT; COMP_WORDS=(flotilla get ap); COMP_CWORD=2; _flotilla; echo ${COMPREPLY[@]}",
     answer: "applications\n",
   },
   {
-    shell: "/usr/bin/zsh",
+    program: "/usr/bin/zsh",
     name: "zsh",
     ask: 'source SCRIPT; echo "$_comps[flotilla]"',
     answer: "_flotilla\n",
   },
   {
-    shell: "/usr/bin/fish",
+    program: "/usr/bin/fish",
     name: "fish",
     ask: 'source SCRIPT; complete -C "flotilla get ap"',
     answer: "applications\n",
   },
-].filter(({ shell }) => existsSync(shell));
+].filter(({ program }) => existsSync(program));
 
-test.each(SHELLS)("the completion script loads in $name", ({ shell, name, ask, answer }) => {
-  const script = join(folder, "completion");
-  const made = spawnSync(process.execPath, [FLOTILLA, "completion", name], { encoding: "utf8" });
-  writeFileSync(script, made.stdout);
-  const flags = name === "zsh" ? ["-f", "-c"] : ["-c"];
-  const result = spawnSync(shell, [...flags, ask.replace("SCRIPT", script)], {
-    encoding: "utf8",
-    env: { PATH: process.env["PATH"], HOME: folder },
-  });
-  expect([result.stderr, result.stdout]).toEqual(["", answer]);
-});
+test.each(SHELLS)(
+  "the completion script loads in $name",
+  async ({ program, name, ask, answer }) => {
+    const script = join(folder, "completion");
+    writeFileSync(script, (await run(process.execPath, [FLOTILLA, "completion", name])).stdout);
+    const flags = name === "zsh" ? ["-f", "-c"] : ["-c"];
+    const { stdout, stderr } = await run(program, [...flags, ask.replace("SCRIPT", script)], {
+      env: { PATH: process.env["PATH"], HOME: folder },
+    });
+    expect([stderr, stdout]).toEqual(["", answer]);
+  },
+);

@@ -14,7 +14,7 @@ beforeEach(() => {
 afterEach(() => folder.remove());
 
 test("a state directory that cannot be written is a coded error with the mend", () => {
-  expect(() => lockStateDir(join(folder.path, "agent.lock"))).toThrow();
+  expect(() => lockStateDir(join(folder.path, "nowhere"))).toThrow(/nowhere/);
   writeFileSync(
     join(folder.path, "agent.lock"),
     "no database at all, but long enough to be looked at".repeat(20),

@@ -55,10 +55,10 @@ ${words.map(([path, list]) => `    "${path}") compadd -- ${list.join(" ")} ;;`).
     *) _files ;;
   esac
 }
-if [ "\$funcstack[1]" = "_flotilla" ]; then
+if [ "$funcstack[1]" = "_flotilla" ]; then
   _flotilla
 else
-  (( \$+functions[compdef] )) || { autoload -Uz compinit && compinit -i }
+  (( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }
   compdef _flotilla flotilla
 fi
 `,

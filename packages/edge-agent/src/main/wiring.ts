@@ -196,10 +196,6 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
       onUnauthorized: () => enrolment.renewSoon(),
     },
   );
-  const systemd = new SystemdNotifier(
-    { notifySocket: process.env["NOTIFY_SOCKET"], watchdogUsec: process.env["WATCHDOG_USEC"] },
-    { clock, log, isFresh: () => clock.bootMs() - reconciler.lastPassBootMs < FRESH_PASS_MS },
-  );
   const api = new LocalInspector(
     { nodeId, agentVersion: AGENT_VERSION, pid: process.pid },
     { reconciler, runtime, store, link: () => linkView(link.status(), clock) },
@@ -208,7 +204,15 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
     { socketPath: socketPathOf(config.stateDir) },
     { api, log, metricsText: () => deps.metrics.text() },
   );
+  const systemd = makeSystemd(deps, reconciler);
   return { reconciler, capacity, enrolment, link, systemd, socket };
+}
+
+function makeSystemd({ clock, log }: PartDeps, reconciler: Reconciler): SystemdNotifier {
+  return new SystemdNotifier(
+    { notifySocket: process.env["NOTIFY_SOCKET"], watchdogUsec: process.env["WATCHDOG_USEC"] },
+    { clock, log, isFresh: () => clock.bootMs() - reconciler.lastPassBootMs < FRESH_PASS_MS },
+  );
 }
 
 function makeCapacity(
