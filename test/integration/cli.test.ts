@@ -32,6 +32,13 @@ test("version tells the program's and the hub's", async () => {
   );
 });
 
+test("a new hub has the namespace default, and its lists carry a version that a watch can begin from", async () => {
+  const list: { metadata: { resourceVersion: string }; items: { metadata: { name: string } }[] } =
+    JSON.parse((await run("get", "namespaces", "-o", "json")).out);
+  expect(list.items.map((n) => n.metadata.name)).toEqual(["default"]);
+  expect(Number(list.metadata.resourceVersion)).toBeGreaterThan(0);
+});
+
 test("apply creates, says unchanged for the same again, and configures after an edit", async () => {
   const file = join(folder, "site.yaml");
   writeFileSync(file, SITE.replace("SITE", "plant-1"));

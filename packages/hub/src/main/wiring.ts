@@ -235,6 +235,11 @@ async function openApi(
     },
     { ...deps, signer: core.signer, crypto: core.crypto, events: core.events },
   );
+  const resources = new ResourceService(
+    {},
+    { ...deps, hooks: enrolment, heardWallMs: core.heardWallMs },
+  );
+  await ensureDefaultNamespace(store, resources);
   const admin = openAdminAccess({ dataDir: config.dataDir, caCertificate: ca.caCertificate }, deps);
   const tls = await serverTls(config, deps, "api");
   const server = createHttpServer(
@@ -248,10 +253,7 @@ async function openApi(
     },
     {
       ...deps,
-      resources: new ResourceService(
-        {},
-        { ...deps, hooks: enrolment, heardWallMs: core.heardWallMs },
-      ),
+      resources,
       enrolment,
       logs: core.logs,
       metricsText: () => deps.metrics.text(),
@@ -265,6 +267,20 @@ async function openApi(
   apiAddress = config.apiAdvertise ?? advertised(config.apiListen, port);
   const url = `https://${apiAddress}`;
   return { server, url, kubeconfigPath: admin.writeKubeconfig(url) };
+}
+
+/**
+ * Every cluster has it, and clients name it when nothing else was said. Being the first object of a new hub, it also keeps the
+ * revision 0 from clients, to whom it means any version.
+ */
+async function ensureDefaultNamespace(
+  store: SqliteResourceStore,
+  resources: ResourceService,
+): Promise<void> {
+  if (store.get("Namespace", "", "default") !== undefined) return;
+  const body = { apiVersion: "v1", kind: "Namespace", metadata: { name: "default" } };
+  const user = { name: "hub", groups: [] };
+  await resources.create("Namespace", "", body, { user, fieldValidation: "Strict" });
 }
 
 /** Where a listener is reached when nothing else was said: a wildcard address is this machine. */
