@@ -2,8 +2,16 @@ import { execFile, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { systemClock } from "@flotilla/shared/platform/clock";
+import { createMetrics } from "@flotilla/shared/platform/metrics";
+import { systemRandom } from "@flotilla/shared/platform/random";
+import { silentLog } from "@flotilla/shared/testing/silent-log";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { SqliteAgentStore } from "../src/adapters/store/sqlite-agent-store.ts";
 import { lockStateDir } from "../src/adapters/store/state-lock.ts";
+import { agentConfig } from "../src/main/config.ts";
+import { AGENT_METRICS, openAgent } from "../src/main/wiring.ts";
+import { acceptedDesired } from "./support/desired.ts";
 
 const PROGRAM = join(import.meta.dirname, "../src/main/agent.ts");
 
@@ -67,4 +75,18 @@ test("a reader that goes away is no error", async () => {
 test("nobody else may read the lock", () => {
   lockStateDir(folder).release();
   expect(statSync(join(folder, "agent.lock")).mode & 0o777).toBe(0o600);
+});
+
+test("a machine that lost its credentials still runs what it accepted last, and waits to be joined again", async () => {
+  const log = silentLog();
+  const clock = systemClock();
+  const random = systemRandom();
+  const store = new SqliteAgentStore({ directory: folder }, { clock, random, log });
+  store.acceptDesired(acceptedDesired({ nodeId: "n1" }));
+  store.close();
+  writeFileSync(join(folder, "credentials.json"), "{ damaged");
+  const metrics = createMetrics(AGENT_METRICS);
+  const agent = await openAgent(agentConfig({ stateDir: folder }), { clock, random, log, metrics });
+  agent.close();
+  expect(agent.nodeId).toBe("n1");
 });

@@ -54,6 +54,8 @@ export const AGENT_METRICS: readonly MetricDefinition[] = [
 const FRESH_PASS_MS = 30_000;
 const STATE_DIR_MODE = 0o750;
 const AGENT_ID_BYTES = 16;
+/** File of the store in the state directory. */
+const DATABASE_NAME = "agent.db";
 
 /** What the process gives to everything. */
 export interface AgentPlatform {
@@ -113,8 +115,10 @@ export async function openAgent(config: AgentConfig, platform: AgentPlatform): P
       new FileCredentialStore({ directory: config.stateDir }, platform),
       config.mqttUrl,
     );
-    const nodeId = enrolledNode(credentials, config);
+    if (credentials.load() === undefined && !existsSync(join(config.stateDir, DATABASE_NAME)))
+      throw notEnrolled(config);
     const store = new SqliteAgentStore({ directory: config.stateDir }, platform);
+    const nodeId = nodeOf(credentials, store, config);
     const parts = makeParts(config, { ...platform, credentials, nodeId, store });
     const close = (): void => {
       store.close();
@@ -239,9 +243,18 @@ function servicesOf(parts: Parts): readonly Service[] {
   ];
 }
 
-function enrolledNode(credentials: CredentialStore, config: AgentConfig): string {
-  const nodeId = credentials.load()?.nodeId;
+/**
+ * The node that this state directory is. Without credentials, lost or damaged, it is known from the desired state that was accepted
+ * last: what ran goes on running and starts again, and only the link waits for the node to join again.
+ */
+function nodeOf(
+  credentials: CredentialStore,
+  store: SqliteAgentStore,
+  config: AgentConfig,
+): string {
+  const nodeId = credentials.load()?.nodeId ?? store.desired()?.state.nodeId;
   if (nodeId !== undefined) return nodeId;
+  store.close();
   throw notEnrolled(config);
 }
 
