@@ -3,7 +3,7 @@ import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { DOWN_MESSAGE_BYTES_MAX } from "@flotilla/shared/protocol/limits";
 import fc from "fast-check";
 import { expect, onTestFinished, test } from "vitest";
-import { DESIRED_REVISION_MAX } from "../src/app/desired/desired-service.ts";
+import { DESIRED_REVISION_MAX, RAISE_SETTLE_MS } from "../src/app/desired/desired-service.ts";
 import { birthBody, fakeSigner, hubCore, nodeIdOf, put, up } from "./support/hub-core.ts";
 import { emptyDisk, type MemoryDisk, MemoryStore } from "./support/memory-store.ts";
 import { assignment, desiredInstance, edgeNode } from "./support/node-builders.ts";
@@ -157,16 +157,38 @@ test("a store that fails is tried again; nothing is told before it is durable", 
 });
 
 test("a node that is ahead of a restored hub gets a revision above its own, with the same content", async () => {
-  const { desired, settle, stateOf, link, events } = await startedHub(assignment("api-0", "n1"));
+  const { desired, settle, stateOf, link, events, clock } = await startedHub(
+    assignment("api-0", "n1"),
+  );
   desired.observed(N1, 57);
+  await clock.advance(RAISE_SETTLE_MS);
   await settle();
   expect(stateOf()).toMatchObject({ revision: 58 });
   expect(ids(stateOf())).toEqual(["shop.web.api-0"]);
   expect(link.sent.at(-1)?.message).toMatchObject({ body: { revision: 58 } });
   expect(events.map((e) => e.reason)).toContain("DesiredRevisionBehind");
   desired.observed(N1, 57);
+  await clock.advance(RAISE_SETTLE_MS);
   await settle();
   expect(stateOf()?.revision).toBe(58);
+});
+
+test("a hub that lost everything tells a node nothing until its controllers have placed again what runs there", async () => {
+  const { desired, settle, stateOf, store, link, clock } = await startedHub();
+  desired.observed(N1, 7);
+  await settle();
+  expect(stateOf()).toBeUndefined();
+  await clock.advance(RAISE_SETTLE_MS / 2);
+  await put(store, assignment("api-0", "n1"), assignment("api-1", "n1"));
+  desired.answerDesiredGet(N1, 7);
+  await clock.advance(RAISE_SETTLE_MS);
+  await settle();
+  expect(stateOf()).toMatchObject({ revision: 8 });
+  expect(ids(stateOf())).toEqual(["shop.web.api-0", "shop.web.api-1"]);
+  const above = link.sent.flatMap(({ message }) =>
+    message.kind === "desired-notify" && message.body.revision > 7 ? [message.body.revision] : [],
+  );
+  expect(above).toEqual([8]);
 });
 
 test("a node that claims a revision beyond all counting is not followed", async () => {

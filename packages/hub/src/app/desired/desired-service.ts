@@ -21,6 +21,11 @@ export const DESIRED_COALESCE_MS = 10;
 const DESIRED_BATCH_LENGTH_MAX = 50;
 /** Wait after a failure of the store. */
 const DESIRED_RETRY = { baseMs: 200, capMs: 10_000 } as const;
+/**
+ * A node that is ahead of the hub is given a state above its own only after this time. A hub that lost its database knows no
+ * Assignment at first; told at once, the node would stop everything that the controllers are about to place on it again.
+ */
+export const RAISE_SETTLE_MS = 20_000;
 /** Highest revision followed from a node that is ahead of the hub; a true one counts changes. */
 export const DESIRED_REVISION_MAX: number = 2 ** 48;
 
@@ -40,6 +45,8 @@ export class DesiredService implements Service {
   readonly #metrics: Metrics;
   /** Node → revision that the next one must be above. */
   readonly #waiting = new Map<NodeId, number>();
+  /** Node → revision to be above, once the controllers had time to place what belongs there. */
+  readonly #raising = new Map<NodeId, { readonly above: number; readonly dueBootMs: number }>();
   #wake: () => void = () => {};
 
   constructor(deps: {
@@ -118,7 +125,21 @@ export class DesiredService implements Service {
         ? `the node has accepted revision ${above}, which this hub does not know; the desired state is signed anew above it`
         : `the node claims to have accepted revision ${above}; it is not followed`,
     });
-    if (isPlausible) this.#look(nodeId, above);
+    if (!isPlausible) return;
+    const dueBootMs =
+      this.#raising.get(nodeId)?.dueBootMs ?? this.#clock.bootMs() + RAISE_SETTLE_MS;
+    this.#raising.set(nodeId, { above, dueBootMs });
+    this.#wake();
+  }
+
+  /** Marks the nodes whose time to be raised has come. */
+  #takeDue(): void {
+    const nowBootMs = this.#clock.bootMs();
+    for (const [nodeId, { above, dueBootMs }] of this.#raising) {
+      if (dueBootMs > nowBootMs) continue;
+      this.#raising.delete(nodeId);
+      this.#look(nodeId, above);
+    }
   }
 
   /** Marks a node for the next pass. */
@@ -148,12 +169,22 @@ export class DesiredService implements Service {
     return key.kind === "EdgeNode" && type === "ADDED" ? [key.name] : [];
   }
 
+  /** Returns when a node is to be compiled, or to stop. */
   async #somethingWaits(signal: AbortSignal): Promise<void> {
-    if (this.#waiting.size > 0 || signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    });
-    this.#wake = () => {};
+    for (;;) {
+      this.#takeDue();
+      if (this.#waiting.size > 0 || signal.aborted) return;
+      const woken = new AbortController();
+      this.#wake = () => woken.abort();
+      const due = [...this.#raising.values()].map((raise) => raise.dueBootMs);
+      const waitMs = Math.min(...due) - this.#clock.bootMs();
+      if (due.length > 0) await this.#sleep(waitMs, woken.signal);
+      else
+        await new Promise<void>((resolve) => {
+          woken.signal.addEventListener("abort", () => resolve(), { once: true });
+        });
+      this.#wake = () => {};
+    }
   }
 
   #sleep(ms: number, signal: AbortSignal): Promise<void> {
