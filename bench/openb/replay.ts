@@ -32,8 +32,7 @@ export interface Replay {
 export function replay(
   arrivals: Arrivals,
   fleet: Fleet,
-  pods: readonly TracePod[],
-  placer: Placer,
+  { pods, placer }: { readonly pods: readonly TracePod[]; readonly placer: Placer },
 ): Replay {
   const curve = new Curve();
   const placements: Placement[] = [];

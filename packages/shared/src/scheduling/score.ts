@@ -131,6 +131,7 @@ function isKnown(value: number | undefined): value is number {
   return value !== undefined && Number.isFinite(value) && value >= 0;
 }
 
-function unit(value: number): number {
+/** A part that may decide: within [0, 1], and NEUTRAL where it is no number. */
+export function unit(value: number): number {
   return Number.isFinite(value) ? Math.min(1, Math.max(0, value)) : NEUTRAL;
 }

@@ -11,10 +11,11 @@ export interface Shape {
   readonly gpuMilli: number;
   /** 1 for each node class that passes the filters (readiness, labels, taints, model …); undefined: all do. */
   readonly classes?: Uint8Array;
+  /** Compliance part of each node class for this shape; undefined: the node's own. */
+  readonly compliance?: Float64Array;
+  /** Topology part of each node class for this shape; undefined: the node's own. */
+  readonly topology?: Float64Array;
 }
-
-/** A shape that asks for no GPU takes nothing of a device. */
-export const NO_GPU = { gpuCount: 0, gpuMilli: 0 } as const;
 
 /** Whether a shape asks for something that can be given at all; NaN, negative and absurd amounts cannot. */
 export function isSoundShape(shape: Shape): boolean {

@@ -36,6 +36,14 @@ export function opportunityCost(values: GpuValues, room: GpuRoom, ask: GpuAsk): 
   return { slot: ask.gpuMilli === MILLI_PER_GPU ? 0 : lost, strand: after - before };
 }
 
+/** GPUs lost at which the resource part is halfway between "loses nothing" and its end. */
+export const GPUS_LOST_HALF = 1;
+
+/** GPUs lost as a part in (0, 1): 0.5 loses nothing, less loses some, more uses GPUs that were stranded. */
+export function resourcePartOf(gpusLost: number): number {
+  return (1 - gpusLost / (GPUS_LOST_HALF + Math.abs(gpusLost))) / 2;
+}
+
 /** Worth of free devices that so much free CPU does not serve, GPUs. */
 function stranded(values: GpuValues, worth: number, milliCpuFree: number): number {
   if (values.milliCpuPerGpu === 0) return 0;
