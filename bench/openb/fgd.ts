@@ -1,5 +1,6 @@
+import { f64, i16, i32 } from "@flotilla/shared/scheduling/engine/columns";
 import { NO_FIT, type NodeScore } from "@flotilla/shared/scheduling/engine/node-score";
-import { at, type NodeTable } from "@flotilla/shared/scheduling/engine/node-table";
+import { type NodeTable } from "@flotilla/shared/scheduling/engine/node-table";
 import type { Shape } from "@flotilla/shared/scheduling/engine/shape";
 import type { TracePod } from "./trace.ts";
 
@@ -117,7 +118,7 @@ export class FgdScore implements NodeScore {
     if (!this.#nodes.fits(shape, node)) return NO_FIT;
     const now = this.#nodeOf(node);
     const milliCpuFree = now.milliCpuFree - shape.milliCpu;
-    const before = at(this.#fragmentation, node);
+    const before = f64(this.#fragmentation, node);
     const scoreWith = (gpuFree: readonly number[]): number =>
       fgdScore(before, fragmentation({ ...now, milliCpuFree, gpuFree }, this.#typical));
     if (shape.gpuCount !== 1 || shape.gpuMilli === 1_000)
@@ -147,9 +148,9 @@ export class FgdScore implements NodeScore {
   #nodeOf(node: number): FgdNode {
     const { gpuFree, gpuFirst, milliCpuFree, classOf } = this.#nodes;
     return {
-      milliCpuFree: at(milliCpuFree, node),
-      gpuFree: [...gpuFree.subarray(at(gpuFirst, node), at(gpuFirst, node + 1))],
-      model: this.#models[at(classOf, node)] ?? "",
+      milliCpuFree: f64(milliCpuFree, node),
+      gpuFree: [...gpuFree.subarray(i32(gpuFirst, node), i32(gpuFirst, node + 1))],
+      model: this.#models[i32(classOf, node)] ?? "",
     };
   }
 }
@@ -160,10 +161,10 @@ export function firstDevices(
   shape: Shape,
   { node, devices }: { readonly node: number; readonly devices: Int16Array },
 ): void {
-  const first = at(nodes.gpuFirst, node);
+  const first = i32(nodes.gpuFirst, node);
   let count = 0;
-  for (let g = first; g < at(nodes.gpuFirst, node + 1) && count < shape.gpuCount; g++)
-    if (at(nodes.gpuFree, g) >= shape.gpuMilli) devices[count++] = g - first;
+  for (let g = first; g < i32(nodes.gpuFirst, node + 1) && count < shape.gpuCount; g++)
+    if (i16(nodes.gpuFree, g) >= shape.gpuMilli) devices[count++] = g - first;
 }
 
 function afterWhole(gpuFree: readonly number[], { gpuCount, gpuMilli }: Shape): readonly number[] {

@@ -1,4 +1,4 @@
-import { NodeTable } from "@flotilla/shared/scheduling/engine/node-table";
+import { type NodeRow, NodeTable } from "@flotilla/shared/scheduling/engine/node-table";
 import type { Shape } from "@flotilla/shared/scheduling/engine/shape";
 import type { RequestMix } from "@flotilla/shared/scheduling/gpu/request-mix";
 import type { TraceNode, TracePod } from "./trace.ts";
@@ -17,7 +17,7 @@ export interface Fleet {
 
 const MIB = 2 ** 20;
 /** Pods that one node takes, the limit of the published experiment. */
-export const PODS_PER_NODE_MAX = 1_001;
+const PODS_PER_NODE_MAX = 1_001;
 
 /** The table's rows lie in the order of these ranks. */
 export function fleetOf(
@@ -27,16 +27,7 @@ export function fleetOf(
 ): Fleet {
   const ranked = nodes.toSorted((a, b) => rankOf(nodes, ranks, a) - rankOf(nodes, ranks, b));
   const models = [...new Set(nodes.map((n) => n.model))];
-  const table = new NodeTable(
-    ranked.map((n) => ({
-      milliCpu: n.milliCpu,
-      memoryBytes: n.memoryMib * MIB,
-      // The experiment limits pods per node; nothing else here asks for disk, so that column counts them.
-      diskBytes: PODS_PER_NODE_MAX,
-      gpuCount: n.gpuCount,
-      nodeClass: models.indexOf(n.model),
-    })),
-  );
+  const table = new NodeTable(rowsOf(ranked, models));
   const interned = new Map<string, Shape>();
   const shapes = pods.map((pod) => {
     const shape = shapeOf(pod, models);
@@ -47,6 +38,18 @@ export function fleetOf(
   });
   const gpuMilli = nodes.reduce((sum, n) => sum + n.gpuCount * 1_000, 0);
   return { nodes: ranked, table, models, shapes, gpuMilli };
+}
+
+/** Rows of these nodes; their class is their model's index. */
+export function rowsOf(nodes: readonly TraceNode[], models: readonly string[]): readonly NodeRow[] {
+  return nodes.map((n) => ({
+    milliCpu: n.milliCpu,
+    memoryBytes: n.memoryMib * MIB,
+    // The experiment limits pods per node; nothing else here asks for disk, so that column counts them.
+    diskBytes: PODS_PER_NODE_MAX,
+    gpuCount: n.gpuCount,
+    nodeClass: models.indexOf(n.model),
+  }));
 }
 
 /** What the fleet is asked for, as the scheduler's values are made from. */

@@ -1,7 +1,8 @@
+import { f64, i16, i32 } from "@flotilla/shared/scheduling/engine/columns";
 import type { Random } from "@flotilla/shared/kernel/random";
 import { NO_NODE } from "@flotilla/shared/scheduling/engine/engine";
 import { NO_FIT, type NodeScore } from "@flotilla/shared/scheduling/engine/node-score";
-import { at, GPUS_PER_NODE_MAX, type NodeTable } from "@flotilla/shared/scheduling/engine/node-table";
+import { GPUS_PER_NODE_MAX, type NodeTable } from "@flotilla/shared/scheduling/engine/node-table";
 import type { Shape } from "@flotilla/shared/scheduling/engine/shape";
 import { firstDevices } from "./fgd.ts";
 import type { Placer } from "./replay.ts";
@@ -22,19 +23,19 @@ export class BestFitScore implements NodeScore {
     if (!this.#nodes.fits(shape, node)) return NO_FIT;
     const { gpuFirst, gpuFree, milliCpuFree } = this.#nodes;
     let gpuLeft = -shape.gpuCount * shape.gpuMilli;
-    for (let g = at(gpuFirst, node); g < at(gpuFirst, node + 1); g++) gpuLeft += at(gpuFree, g);
-    const cpuLeft = at(milliCpuFree, node) - shape.milliCpu;
+    for (let g = i32(gpuFirst, node); g < i32(gpuFirst, node + 1); g++) gpuLeft += i16(gpuFree, g);
+    const cpuLeft = f64(milliCpuFree, node) - shape.milliCpu;
     return Math.trunc((1 - ((cpuLeft / MILLI_CPU_MAX) * 0.5 + (gpuLeft / MILLI_GPU_MAX) * 0.5)) * 100);
   }
 
   chooseDevices(shape: Shape, node: number, devices: Int16Array): void {
     if (shape.gpuCount === 1 && shape.gpuMilli < 1_000) {
-      const first = at(this.#nodes.gpuFirst, node);
+      const first = i32(this.#nodes.gpuFirst, node);
       let tightest = -1;
-      for (let g = first; g < at(this.#nodes.gpuFirst, node + 1); g++) {
-        const free = at(this.#nodes.gpuFree, g);
+      for (let g = first; g < i32(this.#nodes.gpuFirst, node + 1); g++) {
+        const free = i16(this.#nodes.gpuFree, g);
         if (free < shape.gpuMilli) continue;
-        if (tightest < 0 || free < at(this.#nodes.gpuFree, tightest)) tightest = g;
+        if (tightest < 0 || free < i16(this.#nodes.gpuFree, tightest)) tightest = g;
       }
       devices[0] = tightest - first;
     } else firstDevices(this.#nodes, shape, { node, devices });
@@ -62,7 +63,7 @@ export class RandomPlacer implements Placer {
       if (this.#nodes.fits(shape, node)) fitting.push(node);
     const node = this.#drawn(fitting);
     if (node === undefined) return NO_NODE;
-    const [first, end] = [at(this.#nodes.gpuFirst, node), at(this.#nodes.gpuFirst, node + 1)];
+    const [first, end] = [i32(this.#nodes.gpuFirst, node), i32(this.#nodes.gpuFirst, node + 1)];
     let free = Array.from(this.#nodes.gpuFree.subarray(first, end), (milli, i) => ({ milli, i }))
       .filter(({ milli }) => milli >= shape.gpuMilli)
       .map(({ i }) => i);

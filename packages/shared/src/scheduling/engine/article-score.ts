@@ -1,8 +1,9 @@
+import { f64, i32 } from "./columns.ts";
 import type { ScoreParts } from "../../model/resources/edge.ts";
 import { resourcePartOf } from "../gpu/opportunity-cost.ts";
 import { NEUTRAL, unit } from "../score.ts";
 import { NO_FIT, type NodeScore } from "./node-score.ts";
-import { at, type NodeTable } from "./node-table.ts";
+import { type NodeTable } from "./node-table.ts";
 import type { OpportunityScore } from "./opportunity-score.ts";
 import type { Shape } from "./shape.ts";
 
@@ -46,7 +47,7 @@ export class ArticleScore implements NodeScore {
     if (!this.#nodes.fits(shape, node)) return NO_FIT;
     const weights = this.#weights;
     const score =
-      at(this.#fixed, node) +
+      f64(this.#fixed, node) +
       weights.resource * resourcePartOf(this.#opportunity.gpusLost(shape, node)) +
       weights.compliance * this.#classPart(shape.compliance, this.#parts.compliance, node) +
       weights.topology * this.#classPart(shape.topology, this.#parts.topology, node);
@@ -69,6 +70,6 @@ export class ArticleScore implements NodeScore {
   }
 
   #classPart(ofClass: Float64Array | undefined, ofNode: Float64Array, node: number): number {
-    return unit(ofClass === undefined ? at(ofNode, node) : at(ofClass, at(this.#nodes.classOf, node)));
+    return unit(ofClass === undefined ? f64(ofNode, node) : f64(ofClass, i32(this.#nodes.classOf, node)));
   }
 }

@@ -63,8 +63,7 @@ export class Engine {
     const tree = this.#treeOf(shape);
     this.#decisions++;
     tree.usedAt = this.#decisions;
-    const { winner } = tree;
-    return tree.scoreOf(winner) > NO_FIT ? winner : NO_NODE;
+    return tree.winnerScore > NO_FIT ? tree.winner : NO_NODE;
   }
 
   /** Chooses and reserves. The devices are in `devices` until the next call. */
@@ -96,11 +95,14 @@ export class Engine {
   }
 
   #scan(shape: Shape): number {
+    const by = this.#score;
+    const { nodeCount } = this.#nodes;
     let best = NO_NODE;
     let bestScore = NO_FIT;
-    for (let node = 0; node < this.#nodes.nodeCount; node++) {
-      const score = soundScore(this.#score.evaluate(shape, node));
-      if (score > bestScore) {
+    for (let node = 0; node < nodeCount; node++) {
+      const score = by.evaluate(shape, node);
+      // As soundScore has it: NaN is never greater, and infinity is no score.
+      if (score > bestScore && score < Number.POSITIVE_INFINITY) {
         best = node;
         bestScore = score;
       }
@@ -136,8 +138,10 @@ export class Engine {
   }
 
   #build(tree: WinnerTree, shape: Shape): void {
-    for (let node = 0; node < this.#nodes.nodeCount; node++)
-      tree.set(node, soundScore(this.#score.evaluate(shape, node)));
+    const by = this.#score;
+    const { nodeCount } = this.#nodes;
+    for (let node = 0; node < nodeCount; node++)
+      tree.set(node, soundScore(by.evaluate(shape, node)));
     tree.build();
   }
 
@@ -148,11 +152,15 @@ export class Engine {
       this.#repairs = 0;
     }
     const repair = ++this.#repairs;
-    for (let position = tree.seen; position < this.#log.end; position++) {
-      const node = this.#log.nodeAt(position);
-      if (this.#lookedAtIn[node] === repair) continue;
-      this.#lookedAtIn[node] = repair;
-      tree.update(node, soundScore(this.#score.evaluate(shape, node)));
+    const by = this.#score;
+    const log = this.#log;
+    const lookedAtIn = this.#lookedAtIn;
+    const { end } = log;
+    for (let position = tree.seen; position < end; position++) {
+      const node = log.nodeAt(position);
+      if (lookedAtIn[node] === repair) continue;
+      lookedAtIn[node] = repair;
+      tree.update(node, soundScore(by.evaluate(shape, node)));
     }
   }
 }

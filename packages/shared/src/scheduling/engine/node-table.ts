@@ -1,3 +1,4 @@
+import { f64, i16, i32 } from "./columns.ts";
 import { assert } from "../../kernel/assert.ts";
 import { MILLI_PER_GPU } from "../gpu/request-mix.ts";
 import { isSoundAmount, isSoundShape, type Shape } from "./shape.ts";
@@ -60,15 +61,12 @@ export class NodeTable {
 
   /** Whether the node has room for the shape and its class passes the filters. NaN on any side is a no. */
   fits(shape: Shape, node: number): boolean {
-    const { classes, gpuCount } = shape;
-    if (!(shape.milliCpu <= at(this.milliCpuFree, node))) return false;
-    if (!(shape.memoryBytes <= at(this.memoryFree, node))) return false;
-    if (!(shape.diskBytes <= at(this.diskFree, node))) return false;
-    if (classes !== undefined && classes[at(this.classOf, node)] !== 1) return false;
-    if (gpuCount === 0) return true;
-    if (shape.gpuMilli === MILLI_PER_GPU) return gpuCount <= at(this.gpusIdle, node);
-    if (gpuCount === 1) return shape.gpuMilli <= at(this.gpuFreeMax, node);
-    return this.#devicesWith(shape.gpuMilli, node) >= gpuCount;
+    // GPUs first: on a full fleet they are what most nodes lack.
+    if (shape.gpuCount > 0 && !this.#hasGpus(shape, node)) return false;
+    if (!(shape.milliCpu <= f64(this.milliCpuFree, node))) return false;
+    if (!(shape.memoryBytes <= f64(this.memoryFree, node))) return false;
+    if (!(shape.diskBytes <= f64(this.diskFree, node))) return false;
+    return shape.classes === undefined || shape.classes[i32(this.classOf, node)] === 1;
   }
 
   /**
@@ -83,7 +81,7 @@ export class NodeTable {
     this.#take(this.diskFree, node, shape.diskBytes);
     for (let i = 0; i < shape.gpuCount; i++) {
       const device = this.#device(node, devices, i);
-      const left = at(this.gpuFree, device) - shape.gpuMilli;
+      const left = i16(this.gpuFree, device) - shape.gpuMilli;
       assert(left >= 0, `device ${devices[i]} of node ${node} has no ${shape.gpuMilli} milli free`);
       this.gpuFree[device] = left;
     }
@@ -99,7 +97,7 @@ export class NodeTable {
     this.#giveBack([this.diskFree, this.#disk], node, shape.diskBytes);
     for (let i = 0; i < shape.gpuCount; i++) {
       const device = this.#device(node, devices, i);
-      const left = at(this.gpuFree, device) + shape.gpuMilli;
+      const left = i16(this.gpuFree, device) + shape.gpuMilli;
       assert(left <= MILLI_PER_GPU, `device ${devices[i]} of node ${node} was released twice`);
       this.gpuFree[device] = left;
     }
@@ -111,8 +109,14 @@ export class NodeTable {
     this.classOf[node] = nodeClass;
   }
 
+  #hasGpus({ gpuCount, gpuMilli }: Shape, node: number): boolean {
+    if (gpuMilli === MILLI_PER_GPU) return gpuCount <= i16(this.gpusIdle, node);
+    if (gpuCount === 1) return gpuMilli <= i16(this.gpuFreeMax, node);
+    return this.#devicesWith(gpuMilli, node) >= gpuCount;
+  }
+
   #take(column: Float64Array, node: number, amount: number): void {
-    const left = at(column, node) - amount;
+    const left = f64(column, node) - amount;
     assert(left >= 0, `node ${node} would be over-committed`);
     column[node] = left;
   }
@@ -122,44 +126,39 @@ export class NodeTable {
     node: number,
     amount: number,
   ): void {
-    const left = at(column, node) + amount;
-    assert(left <= at(total, node), `node ${node} would have more free than it has`);
+    const left = f64(column, node) + amount;
+    assert(left <= f64(total, node), `node ${node} would have more free than it has`);
     column[node] = left;
   }
 
   #device(node: number, devices: Int16Array, i: number): number {
-    const chosen = at(devices, i);
+    const chosen = i16(devices, i);
     for (let other = 0; other < i; other++)
       assert(devices[other] !== chosen, `device ${chosen} of node ${node} was chosen twice`);
-    const device = at(this.gpuFirst, node) + chosen;
-    const isOwn = chosen >= 0 && device < at(this.gpuFirst, node + 1);
+    const device = i32(this.gpuFirst, node) + chosen;
+    const isOwn = chosen >= 0 && device < i32(this.gpuFirst, node + 1);
     assert(isOwn, `node ${node} has no device ${chosen}`);
     return device;
   }
 
   #devicesWith(milli: number, node: number): number {
     let count = 0;
-    const end = at(this.gpuFirst, node + 1);
-    for (let g = at(this.gpuFirst, node); g < end; g++)
-      if (at(this.gpuFree, g) >= milli) count++;
+    const end = i32(this.gpuFirst, node + 1);
+    for (let g = i32(this.gpuFirst, node); g < end; g++)
+      if (i16(this.gpuFree, g) >= milli) count++;
     return count;
   }
 
   #summarise(node: number): void {
     let idle = 0;
     let most = 0;
-    const end = at(this.gpuFirst, node + 1);
-    for (let g = at(this.gpuFirst, node); g < end; g++) {
-      const free = at(this.gpuFree, g);
+    const end = i32(this.gpuFirst, node + 1);
+    for (let g = i32(this.gpuFirst, node); g < end; g++) {
+      const free = i16(this.gpuFree, g);
       if (free === MILLI_PER_GPU) idle++;
       if (free > most) most = free;
     }
     this.gpusIdle[node] = idle;
     this.gpuFreeMax[node] = most;
   }
-}
-
-/** An element that exists; NaN, which fits nowhere, when it does not. */
-export function at(column: Float64Array | Int32Array | Int16Array, index: number): number {
-  return column[index] ?? Number.NaN;
 }

@@ -1,41 +1,47 @@
-import { at } from "./node-table.ts";
+import { f64, i32 } from "./columns.ts";
+import { NO_FIT } from "./node-score.ts";
+
+/** Scores of one block, which are compared in a row: as many as a cache line holds. */
+const BLOCK = 8;
 
 /**
  * A tournament over the scores of all nodes for one shape (Knuth, TAOCP 3 §5.4.1): the root is the best node, and a node's
  * new score is played up to the root in log₂ n matches. Equal scores are won by the lower index, as in a scan from the left.
+ * The first three rounds are one look at a block of neighbours, and every match keeps its winner's score beside it:
+ * hundreds of trees are larger than any cache, so what counts is how many lines are touched.
  */
 export class WinnerTree {
+  /** By node; NO_FIT behind the last one. */
   readonly #scores: Float64Array;
-  /** Winner of each match; the root is 1, the matches of the nodes themselves start at `#leaves / 2`. */
+  /** Winner and its score by match: the root is 1, the block b is match `#blocks + b`. */
   readonly #winners: Int32Array;
-  readonly #nodeCount: number;
-  readonly #leaves: number;
+  readonly #best: Float64Array;
+  readonly #blocks: number;
   /** Position in the change log up to which the scores are those of now. */
   seen = 0;
   /** When it was asked last, to tell which tree may go. */
   usedAt = 0;
 
   constructor(nodeCount: number) {
-    let leaves = 2;
-    while (leaves < nodeCount) leaves *= 2;
-    this.#leaves = leaves;
-    this.#nodeCount = nodeCount;
-    this.#scores = new Float64Array(nodeCount);
-    this.#winners = new Int32Array(leaves);
+    this.#blocks = blocksOf(nodeCount);
+    this.#scores = new Float64Array(Math.ceil(nodeCount / BLOCK) * BLOCK).fill(NO_FIT);
+    this.#winners = new Int32Array(this.#blocks * 2);
+    this.#best = new Float64Array(this.#blocks * 2).fill(NO_FIT);
   }
 
   /** Bytes that a tree over so many nodes takes. */
   static bytesOf(nodeCount: number): number {
-    return nodeCount * 8 + 2 ** Math.ceil(Math.log2(Math.max(2, nodeCount))) * 4;
+    return Math.ceil(nodeCount / BLOCK) * BLOCK * 8 + blocksOf(nodeCount) * 2 * (4 + 8);
   }
 
   /** The best node; check its score, it may not fit. */
   get winner(): number {
-    return this.#winners[1] ?? 0;
+    return i32(this.#winners, 1);
   }
 
-  scoreOf(node: number): number {
-    return at(this.#scores, node);
+  /** Score of the best node. */
+  get winnerScore(): number {
+    return f64(this.#best, 1);
   }
 
   /** Sets a score without playing; `build` plays all matches. */
@@ -44,27 +50,51 @@ export class WinnerTree {
   }
 
   build(): void {
-    for (let match = this.#leaves - 1; match >= 1; match--) this.#play(match);
+    for (let first = 0; first < this.#scores.length; first += BLOCK) this.#playBlock(first);
+    for (let match = this.#blocks - 1; match >= 1; match--) this.#play(match);
   }
 
-  /** Plays a node's new score up. Ends early where a match that it was not in, and is not in now, comes out as before. */
+  /** Plays a node's new score up; ends where a match comes out as before. */
   update(node: number, score: number): void {
     if (this.#scores[node] === score) return;
     this.#scores[node] = score;
-    for (let match = (node + this.#leaves) >> 1; match >= 1; match >>= 1) {
-      const before = this.#winners[match];
-      if (this.#play(match) === before && before !== node) return;
+    let changed = this.#playBlock(node - (node % BLOCK));
+    let match = (this.#blocks + Math.floor(node / BLOCK)) >> 1;
+    while (changed && match >= 1) {
+      changed = this.#play(match);
+      match >>= 1;
     }
   }
 
-  #play(match: number): number {
-    const scores = this.#scores;
-    const half = this.#leaves >> 1;
-    const left = match < half ? at(this.#winners, match * 2) : match * 2 - this.#leaves;
-    const right = match < half ? at(this.#winners, match * 2 + 1) : left + 1;
-    // A place behind the last node loses to whoever is left of it.
-    const winner = right < this.#nodeCount && at(scores, right) > at(scores, left) ? right : left;
-    this.#winners[match] = winner;
-    return winner;
+  /** Whether the outcome is another than before. */
+  #playBlock(first: number): boolean {
+    let winner = first;
+    let best = f64(this.#scores, first);
+    for (let node = first + 1; node < first + BLOCK; node++) {
+      const score = f64(this.#scores, node);
+      if (score > best) {
+        best = score;
+        winner = node;
+      }
+    }
+    return this.#settle(this.#blocks + first / BLOCK, winner, best);
   }
+
+  #play(match: number): boolean {
+    const left = match * 2;
+    const winning = f64(this.#best, left + 1) > f64(this.#best, left) ? left + 1 : left;
+    return this.#settle(match, i32(this.#winners, winning), f64(this.#best, winning));
+  }
+
+  #settle(match: number, winner: number, best: number): boolean {
+    if (this.#winners[match] === winner && this.#best[match] === best) return false;
+    this.#winners[match] = winner;
+    this.#best[match] = best;
+    return true;
+  }
+}
+
+/** Blocks, rounded up to a power of two so that every match has two sides. */
+function blocksOf(nodeCount: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, Math.ceil(nodeCount / BLOCK))));
 }

@@ -44,7 +44,7 @@ export function slotPriceProblem(
 export function slotPrices(mix: RequestMix, solve: SolveLinearProgram): SlotPrices {
   const demand = sliceDemand(mix);
   const sizes = demand.map(({ milli }) => milli);
-  const patterns = sizes.map((size, i) =>
+  const patterns: Pattern[] = sizes.map((size, i) =>
     sizes.map((_, j) => (i === j ? Math.floor(MILLI_PER_GPU / size) : 0)),
   );
   let prices: readonly number[] = sizes.map((size) => 1 / Math.floor(MILLI_PER_GPU / size));
