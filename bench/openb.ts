@@ -46,7 +46,8 @@ function main(): void {
   const runs = policies.flatMap((policy) =>
     runsOf(paths, policy, oneOf("profile", values.profile, PROFILES)),
   );
-  if (values.placements !== undefined) writePlacements(values.placements, runs, readPods(paths.pods));
+  if (values.placements !== undefined)
+    writePlacements(values.placements, runs, readPods(paths.pods));
   const report = { pods: paths.pods, profile: values.profile, runs };
   console.log(values.json ? JSON.stringify(reportJson(report), undefined, 2) : reportText(report));
   // A yardstick that measures something else than what was published measures nothing.
@@ -69,7 +70,10 @@ function runsOf(
   return paths.arrivals.map((path) => {
     const arrivals = readArrivals(path, { nodes: nodes.length, pods: pods.length });
     const fleet = fleetOf(nodes, pods, arrivals.ranks);
-    const outcome = replay(arrivals, fleet, { pods, placer: placerOf(policy, profile, knowledge, fleet) });
+    const outcome = replay(arrivals, fleet, {
+      pods,
+      placer: placerOf(policy, profile, knowledge, fleet),
+    });
     return { policy, replay: outcome, comparison: compare(policy, outcome, published) };
   });
 }

@@ -30,14 +30,23 @@ function main(): void {
       json: { type: "boolean", default: false },
     },
   });
-  const nodeCounts = numbersOf(values["node-counts"]);
-  const shapeCounts = numbersOf(values["shape-counts"]);
-  const rows: Row[] = [];
-  for (const score of values.scores.split(",").map(scoreOf))
-    for (const nodes of nodeCounts)
-      if (values.nodes !== undefined && values.pods !== undefined)
-        rows.push(traceRow({ nodes: values.nodes, pods: values.pods }, nodes, score));
-      else for (const shapes of shapeCounts) rows.push(generatedRow(nodes, shapes, score));
+  if ((values.nodes === undefined) !== (values.pods === undefined))
+    throw new Error(`--nodes and --pods belong together\n${USAGE}`);
+  const trace = { nodes: values.nodes ?? "", pods: values.pods ?? "" };
+  // A trace brings its own shapes: one row for each count of nodes.
+  const shapeCounts = values.nodes === undefined ? numbersOf(values["shape-counts"]) : ["trace"];
+  const rows = values.scores
+    .split(",")
+    .map(scoreOf)
+    .flatMap((score) =>
+      numbersOf(values["node-counts"]).flatMap((nodes) =>
+        shapeCounts.map((shapes) =>
+          typeof shapes === "number"
+            ? generatedRow(nodes, shapes, score)
+            : traceRow(trace, nodes, score),
+        ),
+      ),
+    );
   console.log(values.json ? JSON.stringify(rows, undefined, 2) : text(rows));
 }
 
@@ -55,7 +64,12 @@ function traceRow(
   globalThis.gc?.();
   const workload = replicatedWorkload(paths, nodes, score);
   const measured = measure(workload, workload.tables[0].nodeCount * ARRIVALS_PER_NODE);
-  return { score, nodes: workload.tables[0].nodeCount, shapes: workload.shapes.length, ...measured };
+  return {
+    score,
+    nodes: workload.tables[0].nodeCount,
+    shapes: workload.shapes.length,
+    ...measured,
+  };
 }
 
 /** With so many arrivals for each node most of the GPUs are given away, and hardly any request has failed. */

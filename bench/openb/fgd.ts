@@ -78,7 +78,8 @@ export function fragmentation(node: FgdNode, typical: readonly TypicalPod[]): nu
     if (pod.gpuMilli === 0) {
       if (hasCpu) cpuOnlyFits += milli;
       else cpuOnlyLacks += milli;
-    } else if (pod.gpuSpec !== "" && !pod.gpuSpec.split("|").includes(node.model)) noAccess += milli;
+    } else if (pod.gpuSpec !== "" && !pod.gpuSpec.split("|").includes(node.model))
+      noAccess += milli;
     else if (node.gpuFree.filter((free) => free >= pod.gpuMilli).length < pod.gpuCount) {
       if (hasCpu) lackGpu += milli;
       else lackBoth += milli;
@@ -169,5 +170,7 @@ export function firstDevices(
 
 function afterWhole(gpuFree: readonly number[], { gpuCount, gpuMilli }: Shape): readonly number[] {
   let left = gpuCount;
-  return gpuFree.map((free) => (left > 0 && free >= gpuMilli && left-- > 0 ? free - gpuMilli : free));
+  return gpuFree.map((free) =>
+    left > 0 && free >= gpuMilli && left-- > 0 ? free - gpuMilli : free,
+  );
 }

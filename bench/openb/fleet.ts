@@ -54,7 +54,12 @@ export function rowsOf(nodes: readonly TraceNode[], models: readonly string[]): 
 
 /** What the fleet is asked for, as the scheduler's values are made from. */
 export function mixOf(pods: readonly TracePod[]): RequestMix {
-  return pods.map(({ milliCpu, gpuCount, gpuMilli }) => ({ milliCpu, gpuCount, gpuMilli, count: 1 }));
+  return pods.map(({ milliCpu, gpuCount, gpuMilli }) => ({
+    milliCpu,
+    gpuCount,
+    gpuMilli,
+    count: 1,
+  }));
 }
 
 function rankOf(nodes: readonly TraceNode[], ranks: Uint16Array, node: TraceNode): number {

@@ -6,7 +6,7 @@ import type { Replay } from "./replay.ts";
 /** The published curves: where they lie, and whether ours are the same. */
 
 /** Most that a column may differ by: both sides are rounded to hundredths. */
-export const COLUMN_DIFFERENCE_MAX = 0.011;
+const COLUMN_DIFFERENCE_MAX = 0.011;
 
 /** Curves by policy name and arrivals name (`<trace>_<seed>`). */
 export type PublishedCurves = ReadonlyMap<string, readonly number[]>;

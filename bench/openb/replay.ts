@@ -6,7 +6,7 @@ import type { Arrivals, TracePod } from "./trace.ts";
 export type Placer = Pick<Engine, "place" | "devices">;
 
 /** One arrival's end. */
-export interface Placement {
+interface Placement {
   readonly pod: number;
   /** Undefined: it found no room. */
   readonly node: string | undefined;
@@ -48,7 +48,9 @@ export function replay(
     else used += milli;
     arrived += milli;
     curve.add((arrived / fleet.gpuMilli) * 100, (used / fleet.gpuMilli) * 100);
-    placements.push(placementOf(row, fleet.nodes[node]?.name, [...placer.devices.subarray(0, pod.gpuCount)]));
+    placements.push(
+      placementOf(row, fleet.nodes[node]?.name, [...placer.devices.subarray(0, pod.gpuCount)]),
+    );
   }
   const spent = process.cpuUsage(before);
   return {

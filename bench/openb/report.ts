@@ -89,10 +89,13 @@ function rowOf(name: string, runs: readonly Run[]): readonly string[] {
 
 /** The published mean, and whether every column of every run is the same. */
 function publishedText(runs: readonly Run[]): string {
-  const comparisons = runs.flatMap(({ comparison }) => (comparison === undefined ? [] : [comparison]));
+  const comparisons = runs.flatMap(({ comparison }) =>
+    comparison === undefined ? [] : [comparison],
+  );
   if (comparisons.length < runs.length) return "-";
   const value = mean(comparisons.map((c) => c.published130)).toFixed(3);
   const worst = Math.max(...comparisons.map((c) => c.differenceMax)).toFixed(3);
+  if (runs.some((r) => r.policy === "random")) return `${value}, drawn otherwise`;
   return comparisons.every((c) => c.equal)
     ? `${value}, all columns equal`
     : `${value}, columns differ by up to ${worst}`;

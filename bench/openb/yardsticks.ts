@@ -1,5 +1,5 @@
-import { f64, i16, i32 } from "@flotilla/shared/scheduling/engine/columns";
 import type { Random } from "@flotilla/shared/kernel/random";
+import { f64, i16, i32 } from "@flotilla/shared/scheduling/engine/columns";
 import { NO_NODE } from "@flotilla/shared/scheduling/engine/engine";
 import { NO_FIT, type NodeScore } from "@flotilla/shared/scheduling/engine/node-score";
 import { GPUS_PER_NODE_MAX, type NodeTable } from "@flotilla/shared/scheduling/engine/node-table";
@@ -25,7 +25,9 @@ export class BestFitScore implements NodeScore {
     let gpuLeft = -shape.gpuCount * shape.gpuMilli;
     for (let g = i32(gpuFirst, node); g < i32(gpuFirst, node + 1); g++) gpuLeft += i16(gpuFree, g);
     const cpuLeft = f64(milliCpuFree, node) - shape.milliCpu;
-    return Math.trunc((1 - ((cpuLeft / MILLI_CPU_MAX) * 0.5 + (gpuLeft / MILLI_GPU_MAX) * 0.5)) * 100);
+    return Math.trunc(
+      (1 - ((cpuLeft / MILLI_CPU_MAX) * 0.5 + (gpuLeft / MILLI_GPU_MAX) * 0.5)) * 100,
+    );
   }
 
   chooseDevices(shape: Shape, node: number, devices: Int16Array): void {

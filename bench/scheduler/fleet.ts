@@ -77,7 +77,11 @@ export function generatedWorkload(
   const frequencies = shapes.map((_, i) => 1 / (i + 1));
   const mix: RequestMix = shapes.map((shape, i) => ({ ...shape, count: frequencies[i] ?? 0 }));
   const requests = new SeededRandom(7);
-  const next = (): Shape => drawn(requests, shapes.map((s, i) => [frequencies[i] ?? 0, s] as const));
+  const next = (): Shape =>
+    drawn(
+      requests,
+      shapes.map((s, i) => [frequencies[i] ?? 0, s] as const),
+    );
   return workloadOf({ rows, shapes, mix, next }, score);
 }
 
@@ -108,7 +112,10 @@ export function workloadOf(
 }
 
 function drawnRow(random: Random): NodeRow {
-  const [, gpuCount, cores] = drawn(random, NODE_KINDS.map((kind) => [kind[0], kind] as const));
+  const [, gpuCount, cores] = drawn(
+    random,
+    NODE_KINDS.map((kind) => [kind[0], kind] as const),
+  );
   return {
     milliCpu: cores * 1_000,
     memoryBytes: cores * 6 * GIB,

@@ -7,7 +7,7 @@ const CHUNK = 50;
 /** CPU time after which the scan has been measured enough, seconds. */
 const SCAN_CPU_SECONDS = 0.5;
 /** CPU time after which the trees have been measured enough, seconds. */
-const TREE_CPU_SECONDS = 2;
+const TREE_CPU_SECONDS = 4;
 /** Most decisions of a chunk once the trees go on alone. */
 const CHUNK_ALONE = 2_000;
 /** Changed nodes before a decision whose repair is measured. */

@@ -53,14 +53,7 @@ test("services start in order and stop in reverse, each after the next has stopp
   await clock.advance(0);
   stop.abort();
   await clock.advance(0);
-  expect(events).toEqual([
-    "a starts",
-    "b starts",
-    "c starts",
-    "c stops",
-    "b stops",
-    "a stops",
-  ]);
+  expect(events).toEqual(["a starts", "b starts", "c starts", "c stops", "b stops", "a stops"]);
   expect(state.ended).toBe("resolved");
   expect(clock.sleeperCount).toBe(0);
 });

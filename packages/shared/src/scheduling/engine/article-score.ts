@@ -1,7 +1,7 @@
-import { f64, i32 } from "./columns.ts";
 import type { ScoreParts } from "../../model/resources/edge.ts";
 import { resourcePartOf } from "../gpu/opportunity-cost.ts";
 import { NEUTRAL, unit } from "../score.ts";
+import { f64, i32 } from "./columns.ts";
 import { NO_FIT, type NodeScore } from "./node-score.ts";
 import { type NodeTable } from "./node-table.ts";
 import type { OpportunityScore } from "./opportunity-score.ts";
@@ -70,6 +70,8 @@ export class ArticleScore implements NodeScore {
   }
 
   #classPart(ofClass: Float64Array | undefined, ofNode: Float64Array, node: number): number {
-    return unit(ofClass === undefined ? f64(ofNode, node) : f64(ofClass, i32(this.#nodes.classOf, node)));
+    return unit(
+      ofClass === undefined ? f64(ofNode, node) : f64(ofClass, i32(this.#nodes.classOf, node)),
+    );
   }
 }

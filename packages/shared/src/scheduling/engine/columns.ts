@@ -6,6 +6,10 @@ export function f64(column: Float64Array, index: number): number {
   return column[index] ?? Number.NaN;
 }
 
+export function f32(column: Float32Array, index: number): number {
+  return column[index] ?? Number.NaN;
+}
+
 export function i32(column: Int32Array, index: number): number {
   return column[index] ?? Number.NaN;
 }

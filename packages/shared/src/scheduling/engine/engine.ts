@@ -47,7 +47,10 @@ export class Engine {
   /** Devices of the last `place`, as indexes within the node: the first `gpuCount` of them. Overwritten by the next. */
   readonly devices = new Int16Array(GPUS_PER_NODE_MAX);
 
-  constructor({ mode, treeBytesMax = TREE_BYTES_MAX }: EngineOptions, { nodes, score }: EngineDeps) {
+  constructor(
+    { mode, treeBytesMax = TREE_BYTES_MAX }: EngineOptions,
+    { nodes, score }: EngineDeps,
+  ) {
     this.#nodes = nodes;
     this.#score = score;
     this.#scans = mode === undefined ? nodes.nodeCount <= SCAN_NODES_MAX : mode === "scan";
@@ -100,7 +103,7 @@ export class Engine {
     let best = NO_NODE;
     let bestScore = NO_FIT;
     for (let node = 0; node < nodeCount; node++) {
-      const score = by.evaluate(shape, node);
+      const score = Math.fround(by.evaluate(shape, node));
       // As soundScore has it: NaN is never greater, and infinity is no score.
       if (score > bestScore && score < Number.POSITIVE_INFINITY) {
         best = node;

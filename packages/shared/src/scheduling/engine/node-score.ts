@@ -16,7 +16,11 @@ export interface NodeScore {
   nodeChanged(node: number): void;
 }
 
-/** A score that may decide: a finite number, or NO_FIT. */
+/**
+ * A score that may decide: a finite number in single precision, which halves what the trees take, or NO_FIT. Trees and scans
+ * compare these and nothing else.
+ */
 export function soundScore(score: number): number {
-  return score > Number.NEGATIVE_INFINITY && score < Number.POSITIVE_INFINITY ? score : NO_FIT;
+  const single = Math.fround(score);
+  return single > Number.NEGATIVE_INFINITY && single < Number.POSITIVE_INFINITY ? single : NO_FIT;
 }

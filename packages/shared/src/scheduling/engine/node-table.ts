@@ -1,6 +1,6 @@
-import { f64, i16, i32 } from "./columns.ts";
 import { assert } from "../../kernel/assert.ts";
 import { MILLI_PER_GPU } from "../gpu/request-mix.ts";
+import { f64, i16, i32 } from "./columns.ts";
 import { isSoundAmount, isSoundShape, type Shape } from "./shape.ts";
 
 /** What a node can give away in all. */
@@ -71,37 +71,37 @@ export class NodeTable {
 
   /**
    * Gives the node's room to the shape, and of each of these devices (indexes within the node, `gpuCount` of them) its
-   * slice. Asserts that nothing is given twice.
+   * slice. Asserts before anything is changed that nothing is given twice.
    */
   reserve(shape: Shape, node: number, devices: Int16Array): void {
-    assert(isSoundShape(shape), "a shape that asks for no sound amounts was placed");
-    assert(node >= 0 && node < this.nodeCount, `there is no node ${node}`);
-    this.#take(this.milliCpuFree, node, shape.milliCpu);
-    this.#take(this.memoryFree, node, shape.memoryBytes);
-    this.#take(this.diskFree, node, shape.diskBytes);
+    this.#assertSound(shape, node, devices);
+    const hasRoom =
+      shape.milliCpu <= f64(this.milliCpuFree, node) &&
+      shape.memoryBytes <= f64(this.memoryFree, node) &&
+      shape.diskBytes <= f64(this.diskFree, node);
+    assert(hasRoom, `node ${node} would be over-committed`);
     for (let i = 0; i < shape.gpuCount; i++) {
-      const device = this.#device(node, devices, i);
-      const left = i16(this.gpuFree, device) - shape.gpuMilli;
-      assert(left >= 0, `device ${devices[i]} of node ${node} has no ${shape.gpuMilli} milli free`);
-      this.gpuFree[device] = left;
+      const free = i16(this.gpuFree, i32(this.gpuFirst, node) + i16(devices, i));
+      const isFree = shape.gpuMilli <= free;
+      assert(isFree, `device ${devices[i]} of node ${node} has no ${shape.gpuMilli} milli free`);
     }
-    this.#summarise(node);
+    this.#give(shape, node, { devices, sign: 1 });
   }
 
-  /** Takes back what `reserve` gave. Asserts that no more comes back than the node has. */
+  /** Takes back what `reserve` gave. Asserts before anything is changed that no more comes back than the node has. */
   release(shape: Shape, node: number, devices: Int16Array): void {
-    assert(isSoundShape(shape), "a shape that asks for no sound amounts was released");
-    assert(node >= 0 && node < this.nodeCount, `there is no node ${node}`);
-    this.#giveBack([this.milliCpuFree, this.#milliCpu], node, shape.milliCpu);
-    this.#giveBack([this.memoryFree, this.#memory], node, shape.memoryBytes);
-    this.#giveBack([this.diskFree, this.#disk], node, shape.diskBytes);
+    this.#assertSound(shape, node, devices);
+    const wasGiven =
+      f64(this.milliCpuFree, node) + shape.milliCpu <= f64(this.#milliCpu, node) &&
+      f64(this.memoryFree, node) + shape.memoryBytes <= f64(this.#memory, node) &&
+      f64(this.diskFree, node) + shape.diskBytes <= f64(this.#disk, node);
+    assert(wasGiven, `node ${node} would have more free than it has`);
     for (let i = 0; i < shape.gpuCount; i++) {
-      const device = this.#device(node, devices, i);
-      const left = i16(this.gpuFree, device) + shape.gpuMilli;
-      assert(left <= MILLI_PER_GPU, `device ${devices[i]} of node ${node} was released twice`);
-      this.gpuFree[device] = left;
+      const free = i16(this.gpuFree, i32(this.gpuFirst, node) + i16(devices, i));
+      const wasTaken = free + shape.gpuMilli <= MILLI_PER_GPU;
+      assert(wasTaken, `device ${devices[i]} of node ${node} was released twice`);
     }
-    this.#summarise(node);
+    this.#give(shape, node, { devices, sign: -1 });
   }
 
   /** The node was told to be of another class (cordoned, relabelled, lost …). */
@@ -115,37 +115,38 @@ export class NodeTable {
     return this.#devicesWith(gpuMilli, node) >= gpuCount;
   }
 
-  #take(column: Float64Array, node: number, amount: number): void {
-    const left = f64(column, node) - amount;
-    assert(left >= 0, `node ${node} would be over-committed`);
-    column[node] = left;
+  #assertSound(shape: Shape, node: number, devices: Int16Array): void {
+    assert(isSoundShape(shape), "a shape that asks for no sound amounts was placed or released");
+    assert(node >= 0 && node < this.nodeCount, `there is no node ${node}`);
+    const count = i32(this.gpuFirst, node + 1) - i32(this.gpuFirst, node);
+    for (let i = 0; i < shape.gpuCount; i++) {
+      const device = i16(devices, i);
+      assert(device >= 0 && device < count, `node ${node} has no device ${device}`);
+      for (let other = 0; other < i; other++)
+        assert(devices[other] !== device, `device ${device} of node ${node} was chosen twice`);
+    }
   }
 
-  #giveBack(
-    [column, total]: readonly [Float64Array, Float64Array],
+  /** `sign` 1 gives, -1 takes back. */
+  #give(
+    shape: Shape,
     node: number,
-    amount: number,
+    { devices, sign }: { readonly devices: Int16Array; readonly sign: 1 | -1 },
   ): void {
-    const left = f64(column, node) + amount;
-    assert(left <= f64(total, node), `node ${node} would have more free than it has`);
-    column[node] = left;
-  }
-
-  #device(node: number, devices: Int16Array, i: number): number {
-    const chosen = i16(devices, i);
-    for (let other = 0; other < i; other++)
-      assert(devices[other] !== chosen, `device ${chosen} of node ${node} was chosen twice`);
-    const device = i32(this.gpuFirst, node) + chosen;
-    const isOwn = chosen >= 0 && device < i32(this.gpuFirst, node + 1);
-    assert(isOwn, `node ${node} has no device ${chosen}`);
-    return device;
+    this.milliCpuFree[node] = f64(this.milliCpuFree, node) - sign * shape.milliCpu;
+    this.memoryFree[node] = f64(this.memoryFree, node) - sign * shape.memoryBytes;
+    this.diskFree[node] = f64(this.diskFree, node) - sign * shape.diskBytes;
+    for (let i = 0; i < shape.gpuCount; i++) {
+      const device = i32(this.gpuFirst, node) + i16(devices, i);
+      this.gpuFree[device] = i16(this.gpuFree, device) - sign * shape.gpuMilli;
+    }
+    this.#summarise(node);
   }
 
   #devicesWith(milli: number, node: number): number {
     let count = 0;
     const end = i32(this.gpuFirst, node + 1);
-    for (let g = i32(this.gpuFirst, node); g < end; g++)
-      if (i16(this.gpuFree, g) >= milli) count++;
+    for (let g = i32(this.gpuFirst, node); g < end; g++) if (i16(this.gpuFree, g) >= milli) count++;
     return count;
   }
 

@@ -52,8 +52,7 @@ export class OpportunityScore implements NodeScore {
     if (!this.#nodes.fits(shape, node)) return NO_FIT;
     const { gpuCount, gpuMilli } = shape;
     if (gpuCount === 0) return -weighed(0, this.#strandWith(shape, node, 0), 0);
-    if (gpuMilli === MILLI_PER_GPU)
-      return -weighed(0, this.#strandWith(shape, node, gpuCount), 0);
+    if (gpuMilli === MILLI_PER_GPU) return -weighed(0, this.#strandWith(shape, node, gpuCount), 0);
     if (gpuCount > 1) {
       const slot = this.#slots(shape, node);
       return -weighed(slot, this.#strandWith(shape, node, slot), 0);
@@ -143,7 +142,10 @@ export class OpportunityScore implements NodeScore {
     const first = i32(this.#nodes.gpuFirst, node);
     let slots = 0;
     for (let i = 0; i < shape.gpuCount; i++)
-      slots += this.#slotOf(i16(this.#nodes.gpuFree, first + i16(this.#scratch, i)), shape.gpuMilli);
+      slots += this.#slotOf(
+        i16(this.#nodes.gpuFree, first + i16(this.#scratch, i)),
+        shape.gpuMilli,
+      );
     return slots;
   }
 
@@ -154,7 +156,9 @@ export class OpportunityScore implements NodeScore {
   #newRanks(milli: number): Int32Array {
     const ranks = Int32Array.from({ length: MILLI_PER_GPU + 1 }, (_, free) => {
       if (free < milli) return 0x7fffffff;
-      return Math.round(this.#slotOf(free, milli) * RANK_STEPS) * (MILLI_PER_GPU + 1) + free - milli;
+      return (
+        Math.round(this.#slotOf(free, milli) * RANK_STEPS) * (MILLI_PER_GPU + 1) + free - milli
+      );
     });
     this.#ranks[milli] = ranks;
     return ranks;

@@ -1,7 +1,7 @@
-import { f64, i32 } from "./columns.ts";
+import { f32, i32 } from "./columns.ts";
 import { NO_FIT } from "./node-score.ts";
 
-/** Scores of one block, which are compared in a row: as many as a cache line holds. */
+/** Scores of one block, which are compared in a row; they share a cache line. */
 const BLOCK = 8;
 
 /**
@@ -11,11 +11,11 @@ const BLOCK = 8;
  * hundreds of trees are larger than any cache, so what counts is how many lines are touched.
  */
 export class WinnerTree {
-  /** By node; NO_FIT behind the last one. */
-  readonly #scores: Float64Array;
+  /** By node, in single precision as `soundScore` makes them; NO_FIT behind the last one. */
+  readonly #scores: Float32Array;
   /** Winner and its score by match: the root is 1, the block b is match `#blocks + b`. */
   readonly #winners: Int32Array;
-  readonly #best: Float64Array;
+  readonly #best: Float32Array;
   readonly #blocks: number;
   /** Position in the change log up to which the scores are those of now. */
   seen = 0;
@@ -24,14 +24,14 @@ export class WinnerTree {
 
   constructor(nodeCount: number) {
     this.#blocks = blocksOf(nodeCount);
-    this.#scores = new Float64Array(Math.ceil(nodeCount / BLOCK) * BLOCK).fill(NO_FIT);
+    this.#scores = new Float32Array(Math.ceil(nodeCount / BLOCK) * BLOCK).fill(NO_FIT);
     this.#winners = new Int32Array(this.#blocks * 2);
-    this.#best = new Float64Array(this.#blocks * 2).fill(NO_FIT);
+    this.#best = new Float32Array(this.#blocks * 2).fill(NO_FIT);
   }
 
   /** Bytes that a tree over so many nodes takes. */
   static bytesOf(nodeCount: number): number {
-    return Math.ceil(nodeCount / BLOCK) * BLOCK * 8 + blocksOf(nodeCount) * 2 * (4 + 8);
+    return Math.ceil(nodeCount / BLOCK) * BLOCK * 4 + blocksOf(nodeCount) * 2 * (4 + 4);
   }
 
   /** The best node; check its score, it may not fit. */
@@ -41,7 +41,7 @@ export class WinnerTree {
 
   /** Score of the best node. */
   get winnerScore(): number {
-    return f64(this.#best, 1);
+    return f32(this.#best, 1);
   }
 
   /** Sets a score without playing; `build` plays all matches. */
@@ -69,9 +69,9 @@ export class WinnerTree {
   /** Whether the outcome is another than before. */
   #playBlock(first: number): boolean {
     let winner = first;
-    let best = f64(this.#scores, first);
+    let best = f32(this.#scores, first);
     for (let node = first + 1; node < first + BLOCK; node++) {
-      const score = f64(this.#scores, node);
+      const score = f32(this.#scores, node);
       if (score > best) {
         best = score;
         winner = node;
@@ -82,8 +82,8 @@ export class WinnerTree {
 
   #play(match: number): boolean {
     const left = match * 2;
-    const winning = f64(this.#best, left + 1) > f64(this.#best, left) ? left + 1 : left;
-    return this.#settle(match, i32(this.#winners, winning), f64(this.#best, winning));
+    const winning = f32(this.#best, left + 1) > f32(this.#best, left) ? left + 1 : left;
+    return this.#settle(match, i32(this.#winners, winning), f32(this.#best, winning));
   }
 
   #settle(match: number, winner: number, best: number): boolean {

@@ -35,7 +35,8 @@ export function soundMix(mix: RequestMix): RequestMix {
       Number.isInteger(gpuCount) &&
       gpuCount >= 0 &&
       gpuCount <= GPUS_MAX &&
-      (gpuCount === 0 || (Number.isInteger(gpuMilli) && gpuMilli >= 1 && gpuMilli <= MILLI_PER_GPU)),
+      (gpuCount === 0 ||
+        (Number.isInteger(gpuMilli) && gpuMilli >= 1 && gpuMilli <= MILLI_PER_GPU)),
   );
 }
 

@@ -1,5 +1,10 @@
 import { MILLI_PER_GPU, milliCpuPerGpu, type RequestMix } from "./request-mix.ts";
-import { type SlotPrices, type SolveLinearProgram, slotPrices, worthByFree } from "./slot-prices.ts";
+import {
+  type SlotPrices,
+  type SolveLinearProgram,
+  slotPrices,
+  worthByFree,
+} from "./slot-prices.ts";
 
 /** What GPUs are worth to the requests that come. Immutable; made anew when the mix has moved. */
 export interface GpuValues {
