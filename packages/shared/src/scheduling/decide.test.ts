@@ -243,6 +243,21 @@ describe("scores", () => {
     expect(decide(asksGpus, snapshot(idle, used), WEIGHTS).node).toBe("b");
   });
 
+  test("a request without GPUs goes where its CPU is not what idle GPUs need", () => {
+    const big = { ...node("x").capacity, milliCpu: 40_000, gpuCount: 4 };
+    const used = { ...NO_CAPACITY, gpuCount: 2 };
+    // 8 cores come with a GPU in use; on `a` the two idle ones need all that is left, on `b` there is more.
+    const short = node("a", { capacity: big, allocated: { ...used, milliCpu: 22_000 } });
+    const ample = node("b", { capacity: big, allocated: { ...used, milliCpu: 10_000 } });
+    const asksCpu = request({ amounts: { ...NO_CAPACITY, milliCpu: 8_000 } });
+    const { candidates } = decide(
+      asksCpu,
+      snapshot(short, ample),
+      weightsOf({ resources: [{ name: "cpu", weight: 0 }] }),
+    );
+    expect(candidates.map((c) => c.node)).toEqual(["b", "a"]);
+  });
+
   test("equal nodes are taken by name, whatever their order", () => {
     expect(decide(request(), snapshot(node("b"), node("a")), WEIGHTS).node).toBe("a");
   });
