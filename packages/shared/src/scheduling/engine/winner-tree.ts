@@ -50,36 +50,49 @@ export class WinnerTree {
   }
 
   build(): void {
-    for (let first = 0; first < this.#scores.length; first += BLOCK) this.#playBlock(first);
+    for (let first = 0; first < this.#scores.length; first += BLOCK) {
+      const winner = this.#blockWinner(first);
+      this.#settle(this.#blocks + first / BLOCK, winner, f32(this.#scores, winner));
+    }
     for (let match = this.#blocks - 1; match >= 1; match--) this.#play(match);
   }
 
-  /** Plays a node's new score up; ends where a match comes out as before. */
+  /** Plays a node's new score up; ends where a match comes out as before. Mostly no more than one block is touched. */
   update(node: number, score: number): void {
-    if (this.#scores[node] === score) return;
-    this.#scores[node] = score;
-    let changed = this.#playBlock(node - (node % BLOCK));
-    let match = (this.#blocks + Math.floor(node / BLOCK)) >> 1;
+    const scores = this.#scores;
+    if (scores[node] === score) return;
+    const first = node - (node % BLOCK);
+    const before = this.#blockWinner(first);
+    const bestBefore = f32(scores, before);
+    scores[node] = score;
+    const winner = this.#blockWinner(first);
+    const best = f32(scores, winner);
+    if (winner === before && best === bestBefore) return;
+    let match = this.#blocks + first / BLOCK;
+    let changed = this.#settle(match, winner, best);
+    match >>= 1;
     while (changed && match >= 1) {
       changed = this.#play(match);
       match >>= 1;
     }
   }
 
-  /** Whether the outcome is another than before. */
-  #playBlock(first: number): boolean {
+  /** The first of the greatest of a block. */
+  #blockWinner(first: number): number {
+    const scores = this.#scores;
     let winner = first;
-    let best = f32(this.#scores, first);
+    let best = f32(scores, first);
     for (let node = first + 1; node < first + BLOCK; node++) {
-      const score = f32(this.#scores, node);
+      const score = f32(scores, node);
       if (score > best) {
         best = score;
         winner = node;
       }
     }
-    return this.#settle(this.#blocks + first / BLOCK, winner, best);
+    return winner;
   }
 
+  /** Whether the outcome is another than before. */
   #play(match: number): boolean {
     const left = match * 2;
     const winning = f32(this.#best, left + 1) > f32(this.#best, left) ? left + 1 : left;
