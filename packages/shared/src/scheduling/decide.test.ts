@@ -258,6 +258,33 @@ describe("scores", () => {
     expect(candidates.map((c) => c.node)).toEqual(["b", "a"]);
   });
 
+  test("the worked example of docs/scheduling.md comes out as written there", () => {
+    const capacity = {
+      milliCpu: 40_000,
+      memoryBytes: 100 * GI,
+      diskBytes: 1_000 * GI,
+      gpuCount: 4,
+    };
+    const part = (name: string, pricePerNodeHour: number, milliCpu: number): NodeFacts =>
+      node(name, {
+        capacity,
+        site: site({ name: `site-${name}`, pricePerNodeHour, latencyMs: 10 }),
+        allocated: { ...NO_CAPACITY, milliCpu, gpuCount: 2 },
+      });
+    const asked = request({ amounts: { ...NO_CAPACITY, milliCpu: 8_000, memoryBytes: 10 * GI } });
+    const { candidates } = decide(
+      asked,
+      snapshot(part("a", 2, 22_000), part("b", 2.5, 10_000)),
+      WEIGHTS,
+    );
+    expect(
+      candidates.map((c) => [c.node, c.score?.toFixed(3), c.parts?.resource.toFixed(3)]),
+    ).toEqual([
+      ["b", "0.751", "0.581"],
+      ["a", "0.732", "0.384"],
+    ]);
+  });
+
   test("equal nodes are taken by name, whatever their order", () => {
     expect(decide(request(), snapshot(node("b"), node("a")), WEIGHTS).node).toBe("a");
   });
