@@ -243,6 +243,48 @@ describe("scores", () => {
     expect(decide(asksGpus, snapshot(idle, used), WEIGHTS).node).toBe("b");
   });
 
+  test("a request without GPUs goes where its CPU is not what idle GPUs need", () => {
+    const big = { ...node("x").capacity, milliCpu: 40_000, gpuCount: 4 };
+    const used = { ...NO_CAPACITY, gpuCount: 2 };
+    // 8 cores come with a GPU in use; on `a` the two idle ones need all that is left, on `b` there is more.
+    const short = node("a", { capacity: big, allocated: { ...used, milliCpu: 22_000 } });
+    const ample = node("b", { capacity: big, allocated: { ...used, milliCpu: 10_000 } });
+    const asksCpu = request({ amounts: { ...NO_CAPACITY, milliCpu: 8_000 } });
+    const { candidates } = decide(
+      asksCpu,
+      snapshot(short, ample),
+      weightsOf({ resources: [{ name: "cpu", weight: 0 }] }),
+    );
+    expect(candidates.map((c) => c.node)).toEqual(["b", "a"]);
+  });
+
+  test("the worked example of docs/scheduling.md comes out as written there", () => {
+    const capacity = {
+      milliCpu: 40_000,
+      memoryBytes: 100 * GI,
+      diskBytes: 1_000 * GI,
+      gpuCount: 4,
+    };
+    const part = (name: string, pricePerNodeHour: number, milliCpu: number): NodeFacts =>
+      node(name, {
+        capacity,
+        site: site({ name: `site-${name}`, pricePerNodeHour, latencyMs: 10 }),
+        allocated: { ...NO_CAPACITY, milliCpu, gpuCount: 2 },
+      });
+    const asked = request({ amounts: { ...NO_CAPACITY, milliCpu: 8_000, memoryBytes: 10 * GI } });
+    const { candidates } = decide(
+      asked,
+      snapshot(part("a", 2, 22_000), part("b", 2.5, 10_000)),
+      WEIGHTS,
+    );
+    expect(
+      candidates.map((c) => [c.node, c.score?.toFixed(3), c.parts?.resource.toFixed(3)]),
+    ).toEqual([
+      ["b", "0.751", "0.581"],
+      ["a", "0.732", "0.384"],
+    ]);
+  });
+
   test("equal nodes are taken by name, whatever their order", () => {
     expect(decide(request(), snapshot(node("b"), node("a")), WEIGHTS).node).toBe("a");
   });

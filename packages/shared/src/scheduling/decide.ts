@@ -8,7 +8,7 @@ import type {
   Weights,
 } from "./facts.ts";
 import { allRejections, firstRejection } from "./filter.ts";
-import { type ScoreContext, scoreParts, weightedScore } from "./score.ts";
+import { milliCpuPerGpuOf, type ScoreContext, scoreParts, weightedScore } from "./score.ts";
 import { byName, ranked, type Scored } from "./select.ts";
 
 /** Nobody else of the component is placed. */
@@ -32,7 +32,8 @@ export function decide(
     else rejected.push({ node: node.name, site: node.site.name, ...rejection });
   }
   rejected.sort((a, b) => byName(a.node, b.node));
-  const context = { request, siblings, weights, priceMin: lowestPrice(fitting) };
+  const milliCpuPerGpu = milliCpuPerGpuOf(snapshot.values());
+  const context = { request, siblings, weights, priceMin: lowestPrice(fitting), milliCpuPerGpu };
   const scored = ranked(fitting.map((node) => scoreOf(node, context)));
   const [best] = scored;
   const candidates = [...scored, ...rejected];

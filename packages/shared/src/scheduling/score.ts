@@ -1,15 +1,17 @@
+import type { Capacity } from "../model/capacity.ts";
 import type { ScoreParts } from "../model/resources/edge.ts";
 import {
   allocatable,
   amount,
   free,
+  NO_CAPACITY,
   type NodeFacts,
   type PlacementRequest,
-  type ResourceWeights,
   type Siblings,
   type Weights,
 } from "./facts.ts";
 import { siteLabels, untoleratedTaints } from "./filter.ts";
+import { resourcePartOf, wholeDeviceCost } from "./gpu/opportunity-cost.ts";
 
 /** The second part of a placement: how good each node that may take it is. Five parts in [0, 1], as in the article. */
 
@@ -26,12 +28,14 @@ export interface ScoreContext {
   readonly weights: Weights;
   /** Lowest known price among the nodes that fit. */
   readonly priceMin: number | undefined;
+  /** CPU that comes with one GPU, milli; see `milliCpuPerGpuOf`. */
+  readonly milliCpuPerGpu: number;
 }
 
 /** The five parts of one node that passed the filters. */
 export function scoreParts(node: NodeFacts, context: ScoreContext): ScoreParts {
   return {
-    resource: unit(resourcePart(node, context.request, context.weights.resources)),
+    resource: unit(resourcePart(node, context)),
     performance: unit(performancePart(node)),
     cost: unit(costPart(node.site.pricePerNodeHour, context.priceMin)),
     compliance: unit(compliancePart(node, context.request)),
@@ -51,22 +55,23 @@ export function weightedScore(parts: ScoreParts, weights: ScoreParts): number {
 }
 
 /**
- * Least waste. CPU, memory and storage spread: the share that is left afterwards. GPUs pack: a GPU request likes the node
- * that it fills, so that whole idle machines stay for large jobs; a request without GPUs likes a node whose GPUs it does
- * not strand. (The opportunity cost in GPUs takes this part's place together with the full engine.)
+ * Least waste. CPU, memory and storage spread: the share that is left afterwards. GPUs by what the fleet loses: mostly the
+ * opportunity cost in GPUs (devices that the node's CPU does not reach for any more), and among equals the fuller node, so
+ * that whole idle machines stay for large jobs.
  */
 function resourcePart(
   node: NodeFacts,
-  request: PlacementRequest,
-  weights: ResourceWeights,
+  { request, weights: { resources: weights }, milliCpuPerGpu }: ScoreContext,
 ): number {
   const [all, left, asked] = [allocatable(node), free(node), request.amounts];
   const spread = (total: number, rest: number, ask: number): number =>
     total > 0 ? (rest - ask) / total : 1;
   const gpu = (): number => {
     if (all.gpuCount === 0) return 1;
+    const room = { milliCpuFree: left.milliCpu, gpusFree: left.gpuCount };
+    const lost = unit(resourcePartOf(wholeDeviceCost(milliCpuPerGpu, room, asked)));
     const idleRatio = (left.gpuCount - asked.gpuCount) / all.gpuCount;
-    return 1 - idleRatio;
+    return lost * (1 - FULLER_SHARE) + unit(1 - idleRatio) * FULLER_SHARE;
   };
   const terms: readonly (readonly [number, number])[] = [
     [weights.cpu, spread(all.milliCpu, left.milliCpu, asked.milliCpu)],
@@ -77,6 +82,37 @@ function resourcePart(
   const total = terms.reduce((sum, [w]) => sum + amount(w), 0);
   if (total === 0) return NEUTRAL;
   return terms.reduce((sum, [w, value]) => sum + amount(w) * unit(value), 0) / total;
+}
+
+/** Share of the GPU term that likes fuller nodes. */
+const FULLER_SHARE = 0.1;
+
+/**
+ * CPU that comes with one GPU, milli: of what is assigned to nodes whose GPUs are in use; while none is, of what nodes with
+ * GPUs have. 0, so that CPU strands nothing, when no node has any.
+ */
+export function milliCpuPerGpuOf(nodes: Iterable<NodeFacts>): number {
+  let used: Pick<Capacity, "milliCpu" | "gpuCount"> = NO_CAPACITY;
+  let all: Pick<Capacity, "milliCpu" | "gpuCount"> = NO_CAPACITY;
+  for (const node of nodes) {
+    const has = allocatable(node);
+    if (has.gpuCount === 0) continue;
+    all = added(all, has);
+    if (amount(node.allocated.gpuCount) > 0) used = added(used, node.allocated);
+  }
+  const { milliCpu, gpuCount } = used.gpuCount > 0 ? used : all;
+  const ratio = gpuCount > 0 ? milliCpu / gpuCount : 0;
+  return Number.isFinite(ratio) ? ratio : 0;
+}
+
+function added(
+  sum: Pick<Capacity, "milliCpu" | "gpuCount">,
+  more: Pick<Capacity, "milliCpu" | "gpuCount">,
+): Pick<Capacity, "milliCpu" | "gpuCount"> {
+  return {
+    milliCpu: sum.milliCpu + amount(more.milliCpu),
+    gpuCount: sum.gpuCount + amount(more.gpuCount),
+  };
 }
 
 /** Half latency of the site to its users, half how idle the machine is (its worst pressure or load). */
@@ -131,6 +167,7 @@ function isKnown(value: number | undefined): value is number {
   return value !== undefined && Number.isFinite(value) && value >= 0;
 }
 
-function unit(value: number): number {
+/** A part that may decide: within [0, 1], and NEUTRAL where it is no number. */
+export function unit(value: number): number {
   return Number.isFinite(value) ? Math.min(1, Math.max(0, value)) : NEUTRAL;
 }

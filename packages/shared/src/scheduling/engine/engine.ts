@@ -1,0 +1,169 @@
+import { assert } from "../../kernel/assert.ts";
+import { ChangeLog } from "./change-log.ts";
+import { NO_FIT, type NodeScore, soundScore } from "./node-score.ts";
+import { GPUS_PER_NODE_MAX, type NodeTable } from "./node-table.ts";
+import { isSoundShape, type Shape } from "./shape.ts";
+import { WinnerTree } from "./winner-tree.ts";
+
+/** What `choose` and `place` answer when no node fits. */
+export const NO_NODE = -1;
+
+/** Up to so many nodes a plain scan is cheaper than to keep trees (`npm run bench:scheduler`). */
+export const SCAN_NODES_MAX = 2_000;
+
+/** Most memory that winner trees may take, bytes; the tree that was not asked for longest makes room. */
+export const TREE_BYTES_MAX = 768 * 2 ** 20;
+
+/** A tree of which more than this share of nodes changed is built anew instead of repaired. */
+const REBUILD_RATIO = 1 / 4;
+
+interface EngineOptions {
+  /** `tree` and `scan` are for tests and measurements; both choose the same node. Default: by the number of nodes. */
+  readonly mode?: "tree" | "scan";
+  readonly treeBytesMax?: number;
+}
+
+interface EngineDeps {
+  readonly nodes: NodeTable;
+  readonly score: NodeScore;
+}
+
+/**
+ * Chooses the best node for shapes, one after the other, on a table of nodes that it alone changes. The choice is always the
+ * one of a full scan: the greatest score, and of equal ones the lowest index. Per shape it keeps a winner tree, and of
+ * all changes a log, so that a decision looks only at the nodes that changed since the shape was last asked about.
+ */
+export class Engine {
+  readonly #nodes: NodeTable;
+  readonly #score: NodeScore;
+  readonly #scans: boolean;
+  readonly #treesMax: number;
+  readonly #trees = new Map<Shape, WinnerTree>();
+  readonly #log: ChangeLog;
+  /** Which repair a node was last looked at in, so that one that changed often is looked at once. */
+  readonly #lookedAtIn: Int32Array;
+  #repairs = 0;
+  #decisions = 0;
+  /** Devices of the last `place`, as indexes within the node: the first `gpuCount` of them. Overwritten by the next. */
+  readonly devices = new Int16Array(GPUS_PER_NODE_MAX);
+
+  constructor(
+    { mode, treeBytesMax = TREE_BYTES_MAX }: EngineOptions,
+    { nodes, score }: EngineDeps,
+  ) {
+    this.#nodes = nodes;
+    this.#score = score;
+    this.#scans = mode === undefined ? nodes.nodeCount <= SCAN_NODES_MAX : mode === "scan";
+    this.#treesMax = Math.max(1, Math.floor(treeBytesMax / WinnerTree.bytesOf(nodes.nodeCount)));
+    this.#log = new ChangeLog(2 ** Math.ceil(Math.log2(Math.max(2, nodes.nodeCount))));
+    this.#lookedAtIn = new Int32Array(nodes.nodeCount);
+  }
+
+  /** The best node for the shape, or NO_NODE. */
+  choose(shape: Shape): number {
+    if (!isSoundShape(shape)) return NO_NODE;
+    if (this.#scans) return this.#scan(shape);
+    const tree = this.#treeOf(shape);
+    this.#decisions++;
+    tree.usedAt = this.#decisions;
+    return tree.winnerScore > NO_FIT ? tree.winner : NO_NODE;
+  }
+
+  /** Chooses and reserves. The devices are in `devices` until the next call. */
+  place(shape: Shape): number {
+    const node = this.choose(shape);
+    if (node === NO_NODE) return node;
+    if (shape.gpuCount > 0) this.#score.chooseDevices(shape, node, this.devices);
+    this.reserve(shape, node, this.devices);
+    return node;
+  }
+
+  /** Gives room on a node that was chosen elsewhere. */
+  reserve(shape: Shape, node: number, devices: Int16Array): void {
+    this.#nodes.reserve(shape, node, devices);
+    this.changed(node);
+  }
+
+  /** Gives the room back. */
+  release(shape: Shape, node: number, devices: Int16Array): void {
+    this.#nodes.release(shape, node, devices);
+    this.changed(node);
+  }
+
+  /** To be called when a node's row, or what a score knows of the node, was changed by others. */
+  changed(node: number): void {
+    assert(node >= 0 && node < this.#nodes.nodeCount, `there is no node ${node}`);
+    this.#score.nodeChanged(node);
+    if (!this.#scans) this.#log.push(node);
+  }
+
+  #scan(shape: Shape): number {
+    const by = this.#score;
+    const { nodeCount } = this.#nodes;
+    let best = NO_NODE;
+    let bestScore = NO_FIT;
+    for (let node = 0; node < nodeCount; node++) {
+      const score = Math.fround(by.evaluate(shape, node));
+      // As soundScore has it: NaN is never greater, and infinity is no score.
+      if (score > bestScore && score < Number.POSITIVE_INFINITY) {
+        best = node;
+        bestScore = score;
+      }
+    }
+    return best;
+  }
+
+  #treeOf(shape: Shape): WinnerTree {
+    const known = this.#trees.get(shape);
+    const tree = known ?? this.#newTree(shape);
+    const changes = this.#log.end - tree.seen;
+    if (known === undefined || changes > this.#nodes.nodeCount * REBUILD_RATIO)
+      this.#build(tree, shape);
+    else if (changes > 0) this.#repair(tree, shape);
+    tree.seen = this.#log.end;
+    return tree;
+  }
+
+  #newTree(shape: Shape): WinnerTree {
+    const tree =
+      this.#trees.size < this.#treesMax ? new WinnerTree(this.#nodes.nodeCount) : this.#evicted();
+    this.#trees.set(shape, tree);
+    return tree;
+  }
+
+  #evicted(): WinnerTree {
+    let oldest: readonly [Shape, WinnerTree] | undefined;
+    for (const entry of this.#trees)
+      if (oldest === undefined || entry[1].usedAt < oldest[1].usedAt) oldest = entry;
+    assert(oldest !== undefined, "a tree was evicted though there is none");
+    this.#trees.delete(oldest[0]);
+    return oldest[1];
+  }
+
+  #build(tree: WinnerTree, shape: Shape): void {
+    const by = this.#score;
+    const { nodeCount } = this.#nodes;
+    for (let node = 0; node < nodeCount; node++)
+      tree.set(node, soundScore(by.evaluate(shape, node)));
+    tree.build();
+  }
+
+  #repair(tree: WinnerTree, shape: Shape): void {
+    // Wraps around after two thousand million repairs; a stale stamp that matches then is cleared first.
+    if (this.#repairs === 0x7fffffff) {
+      this.#lookedAtIn.fill(0);
+      this.#repairs = 0;
+    }
+    const repair = ++this.#repairs;
+    const by = this.#score;
+    const log = this.#log;
+    const lookedAtIn = this.#lookedAtIn;
+    const { end } = log;
+    for (let position = tree.seen; position < end; position++) {
+      const node = log.nodeAt(position);
+      if (lookedAtIn[node] === repair) continue;
+      lookedAtIn[node] = repair;
+      tree.update(node, soundScore(by.evaluate(shape, node)));
+    }
+  }
+}

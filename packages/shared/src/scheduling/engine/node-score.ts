@@ -1,0 +1,26 @@
+import type { Shape } from "./shape.ts";
+
+/** The score of a node that the shape does not fit on, and of one whose score is not a number. */
+export const NO_FIT = Number.NEGATIVE_INFINITY;
+
+/**
+ * How good a node is for a shape, as the engine asks for it: a function of the shape and of that node's row alone, so that
+ * only the scores of changed nodes have to be asked for again. Allocates nothing.
+ */
+export interface NodeScore {
+  /** Greater is better; NO_FIT where it does not fit. */
+  evaluate(shape: Shape, node: number): number;
+  /** Writes the shape's `gpuCount` devices of a node that it fits on, as indexes within the node. */
+  chooseDevices(shape: Shape, node: number, devices: Int16Array): void;
+  /** Called after each change of the node's row, before it is asked about again. */
+  nodeChanged(node: number): void;
+}
+
+/**
+ * A score that may decide: a finite number in single precision, which halves what the trees take, or NO_FIT. Trees and scans
+ * compare these and nothing else.
+ */
+export function soundScore(score: number): number {
+  const single = Math.fround(score);
+  return single > Number.NEGATIVE_INFINITY && single < Number.POSITIVE_INFINITY ? single : NO_FIT;
+}

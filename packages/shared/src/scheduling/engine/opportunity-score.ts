@@ -1,0 +1,180 @@
+import { MILLI_PER_GPU } from "../gpu/request-mix.ts";
+import type { GpuValues } from "../gpu/values.ts";
+import { f64, i16, i32 } from "./columns.ts";
+import { NO_FIT, type NodeScore } from "./node-score.ts";
+import { GPUS_PER_NODE_MAX, type NodeTable } from "./node-table.ts";
+import type { Shape } from "./shape.ts";
+
+/** Weight of one GPU lost to a slice that is cut badly. */
+const SLOT_WEIGHT = 1_000;
+
+/** Weight of one GPU that lost its CPU: less, for CPU may come back before it is missed. */
+const STRAND_WEIGHT = 100;
+
+/** Rounding of the two, so that the noise of floating point decides nothing. */
+const SLOT_STEPS = 1e4;
+const STRAND_STEPS = 1e3;
+
+/** Weight of a milli that stays free on the device: decides between devices that cost the same. */
+const TIGHTNESS_WEIGHT = 1e-4;
+
+/** Steps in which devices are compared by slot; finer differences are noise. */
+const RANK_STEPS = 1e6;
+
+/**
+ * Opportunity cost in GPUs, negated, over the columns of a node table (`gpu/opportunity-cost.ts` says the same in plain
+ * terms). Each node's worth and strand are kept from change to change.
+ */
+export class OpportunityScore implements NodeScore {
+  readonly #nodes: NodeTable;
+  readonly #worthOf: Float64Array;
+  /** GPUs that one milli of CPU serves; 0: CPU strands nothing. */
+  readonly #gpusPerMilliCpu: number;
+  /** Worth of the node's free devices, GPUs. */
+  readonly #worth: Float64Array;
+  /** What of that worth lacks CPU, GPUs. */
+  readonly #strand: Float64Array;
+  /** By slice size: rank of a device by its free milli, the lowest is the best: smallest slot, then tightest. */
+  readonly #ranks: (Int32Array | undefined)[] = Array.from({ length: MILLI_PER_GPU + 1 });
+  readonly #scratch = new Int16Array(GPUS_PER_NODE_MAX);
+
+  constructor(options: { readonly values: GpuValues }, deps: { readonly nodes: NodeTable }) {
+    const { worth, milliCpuPerGpu } = options.values;
+    this.#nodes = deps.nodes;
+    this.#worthOf = Float64Array.from(worth);
+    this.#gpusPerMilliCpu = milliCpuPerGpu > 0 ? 1 / milliCpuPerGpu : 0;
+    this.#worth = new Float64Array(deps.nodes.nodeCount);
+    this.#strand = new Float64Array(deps.nodes.nodeCount);
+    for (let node = 0; node < deps.nodes.nodeCount; node++) this.nodeChanged(node);
+  }
+
+  evaluate(shape: Shape, node: number): number {
+    if (!this.#nodes.fits(shape, node)) return NO_FIT;
+    const { gpuCount, gpuMilli } = shape;
+    if (gpuCount === 0) return -weighed(0, this.#strandWith(shape, node, 0), 0);
+    if (gpuMilli === MILLI_PER_GPU) return -weighed(0, this.#strandWith(shape, node, gpuCount), 0);
+    if (gpuCount > 1) {
+      const slot = this.#slots(shape, node);
+      return -weighed(slot, this.#strandWith(shape, node, slot), 0);
+    }
+    const free = this.#cheapestFree(gpuMilli, node);
+    const slot = this.#slotOf(free, gpuMilli);
+    return -weighed(slot, this.#strandWith(shape, node, slot), free - gpuMilli);
+  }
+
+  /** GPUs lost when the shape takes a node that it fits on: slot and strand together. */
+  gpusLost(shape: Shape, node: number): number {
+    const { gpuCount, gpuMilli } = shape;
+    if (gpuCount === 0) return this.#strandWith(shape, node, 0);
+    if (gpuMilli === MILLI_PER_GPU) return this.#strandWith(shape, node, gpuCount);
+    const slot =
+      gpuCount > 1
+        ? this.#slots(shape, node)
+        : this.#slotOf(this.#cheapestFree(gpuMilli, node), gpuMilli);
+    return slot + this.#strandWith(shape, node, slot);
+  }
+
+  chooseDevices(shape: Shape, node: number, devices: Int16Array): void {
+    const { gpuFirst, gpuFree } = this.#nodes;
+    const ranks = this.#ranksOf(shape.gpuMilli);
+    const first = i32(gpuFirst, node);
+    for (let i = 0; i < shape.gpuCount; i++) {
+      let best = Number.POSITIVE_INFINITY;
+      for (let g = first; g < i32(gpuFirst, node + 1); g++) {
+        const free = i16(gpuFree, g);
+        if (free < shape.gpuMilli || i32(ranks, free) >= best) continue;
+        if (isTaken(devices, i, g - first)) continue;
+        best = i32(ranks, free);
+        devices[i] = g - first;
+      }
+    }
+  }
+
+  nodeChanged(node: number): void {
+    const { gpuFirst, gpuFree, milliCpuFree } = this.#nodes;
+    let worth = 0;
+    for (let g = i32(gpuFirst, node); g < i32(gpuFirst, node + 1); g++)
+      worth += f64(this.#worthOf, i16(gpuFree, g));
+    this.#worth[node] = worth;
+    this.#strand[node] = this.#stranded(worth, f64(milliCpuFree, node));
+  }
+
+  /** GPUs that lack CPU afterwards, less those that lack it now. */
+  #strandWith(shape: Shape, node: number, worthTaken: number): number {
+    const cpuLeft = f64(this.#nodes.milliCpuFree, node) - shape.milliCpu;
+    return this.#stranded(f64(this.#worth, node) - worthTaken, cpuLeft) - f64(this.#strand, node);
+  }
+
+  #stranded(worth: number, milliCpuFree: number): number {
+    if (this.#gpusPerMilliCpu === 0) return 0;
+    const stranded = worth - milliCpuFree * this.#gpusPerMilliCpu;
+    return stranded > 0 ? stranded : 0;
+  }
+
+  #slotOf(free: number, milli: number): number {
+    return f64(this.#worthOf, free) - f64(this.#worthOf, free - milli);
+  }
+
+  /** Free milli of the device that a slice costs least on. */
+  #cheapestFree(milli: number, node: number): number {
+    const { gpuFirst, gpuFree } = this.#nodes;
+    const ranks = this.#ranksOf(milli);
+    let best = 0x7fffffff;
+    let bestFree = 0;
+    let last = 0;
+    const end = i32(gpuFirst, node + 1);
+    for (let g = i32(gpuFirst, node); g < end; g++) {
+      const free = i16(gpuFree, g);
+      if (free < milli || free === last) continue;
+      last = free;
+      const rank = i32(ranks, free);
+      if (rank < best) {
+        best = rank;
+        bestFree = free;
+      }
+    }
+    return bestFree;
+  }
+
+  /** Slots of several slices, each on another device. Rare, so it may look at the devices once for each. */
+  #slots(shape: Shape, node: number): number {
+    this.chooseDevices(shape, node, this.#scratch);
+    const first = i32(this.#nodes.gpuFirst, node);
+    let slots = 0;
+    for (let i = 0; i < shape.gpuCount; i++)
+      slots += this.#slotOf(
+        i16(this.#nodes.gpuFree, first + i16(this.#scratch, i)),
+        shape.gpuMilli,
+      );
+    return slots;
+  }
+
+  #ranksOf(milli: number): Int32Array {
+    return this.#ranks[milli] ?? this.#newRanks(milli);
+  }
+
+  #newRanks(milli: number): Int32Array {
+    const ranks = Int32Array.from({ length: MILLI_PER_GPU + 1 }, (_, free) => {
+      if (free < milli) return 0x7fffffff;
+      return (
+        Math.round(this.#slotOf(free, milli) * RANK_STEPS) * (MILLI_PER_GPU + 1) + free - milli
+      );
+    });
+    this.#ranks[milli] = ranks;
+    return ranks;
+  }
+}
+
+function weighed(slot: number, strand: number, leftoverMilli: number): number {
+  return (
+    Math.round(slot * SLOT_STEPS) * (SLOT_WEIGHT / SLOT_STEPS) +
+    Math.round(strand * STRAND_STEPS) * (STRAND_WEIGHT / STRAND_STEPS) +
+    leftoverMilli * TIGHTNESS_WEIGHT
+  );
+}
+
+/** Whether one of the first `count` devices is this one. */
+function isTaken(devices: Int16Array, count: number, device: number): boolean {
+  for (let i = 0; i < count; i++) if (devices[i] === device) return true;
+  return false;
+}
