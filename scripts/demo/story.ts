@@ -40,7 +40,9 @@ export async function placement({ fleet, narrator }: Story): Promise<Pids> {
   await until("the application to run", () => settled(fleet));
   narrator.event("every instance is ready, the job is done");
   narrator.quote(await fleet.cli("application", "status", "hello"));
-  narrator.quote(await fleet.cli("why", "hello-greeter-0"));
+  narrator.event("why there? every candidate, its score, or what excluded it:");
+  for (const instance of ["hello-web-0", "hello-greeter-0"])
+    narrator.quote(await fleet.cli("why", instance));
   for (const node of NODES) {
     const answer = await ask(node, WEB_PORT);
     narrator.event(
