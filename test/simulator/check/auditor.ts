@@ -12,33 +12,18 @@ import type { BrokerWitness } from "../net/broker.ts";
 import type { StoreWitness } from "../node/agent-store.ts";
 import type { Machine, MachineWitness, SimProcess } from "../node/machine.ts";
 import { Violation } from "../world/violation.ts";
+import {
+  copiesOf,
+  instanceOf,
+  isAbove,
+  type NodeTruth,
+  type Position,
+  runOf,
+  workOf,
+} from "./truth.ts";
 
 /** Reasons of notices that no Event of the hub itself has. */
 const AGENT_REASONS = ["Started", "Adopted", "SpecChanged", "Completed"] as const;
-
-/** A message's place in the life of its node. */
-interface Position {
-  readonly epoch: number;
-  readonly seq: number;
-}
-
-/** What is known of one node from what it really did. */
-interface NodeTruth {
-  readonly machine: Machine;
-  /** Newest number that its store gave. */
-  gave: Position;
-  /** Newest number that it sent, its own or another's. */
-  said: Position;
-  /** Every instance that it ever reported, as text. */
-  readonly reports: Set<string>;
-  readonly bootIds: Set<string>;
-  accepted: { readonly revision: number; readonly payload: string } | undefined;
-  /** Instances of Jobs that ended well here, with their spec, as long as they are asked for. */
-  readonly succeeded: Set<string>;
-  life: string | undefined;
-  /** Ids of messages whose storing the hub has promised. */
-  readonly acknowledged: Set<string>;
-}
 
 /**
  * Sees everything as it truly is and says when a promise is broken. It asks no service how things stand: processes are
@@ -384,30 +369,10 @@ export class Auditor implements MachineWitness, BrokerWitness {
   }
 }
 
-function isAbove(a: Position, b: Position): boolean {
-  return a.epoch > b.epoch || (a.epoch === b.epoch && a.seq > b.seq);
-}
-
 function textOf(instance: ReportedInstance): string {
   return JSON.stringify(
     Object.fromEntries(Object.entries(instance).toSorted(([a], [b]) => (a < b ? -1 : 1))),
   );
-}
-
-function workOf({ instanceId, specDigest }: SimProcess): string {
-  return `${instanceId} ${specDigest}`;
-}
-
-function instanceOf(machine: Machine, process: SimProcess) {
-  return machine.disk.database.desired?.state.instances.find((i) => i.id === process.instanceId);
-}
-
-function copiesOf(machine: Machine, instanceId: string): readonly SimProcess[] {
-  return [...machine.processes.values()].filter((p) => p.instanceId === instanceId);
-}
-
-function runOf(machine: Machine, process: SimProcess): readonly SimProcess[] {
-  return copiesOf(machine, process.instanceId).filter((p) => p.runId === process.runId);
 }
 
 function isAssignment(object: AnyObject): object is AnyObject & ObjectOf<"Assignment"> {

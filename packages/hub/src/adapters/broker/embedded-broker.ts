@@ -5,30 +5,17 @@ import type { NodeId } from "@flotilla/shared/kernel/ids";
 import type { Log, Metrics } from "@flotilla/shared/kernel/service";
 import type { DownMessage } from "@flotilla/shared/protocol/down";
 import type { HubState } from "@flotilla/shared/protocol/hub-state";
-import { SUBSCRIPTIONS_MAX } from "@flotilla/shared/protocol/limits";
 import { HUB_STATE_TOPIC } from "@flotilla/shared/protocol/topics";
-import {
-  Aedes,
-  type AuthenticateError,
-  type Client,
-  type ConnectPacket,
-  type PublishPacket,
-  type Subscription,
-} from "aedes";
+import { Aedes, type AuthenticateError, type Client, type ConnectPacket } from "aedes";
 import type { NodeAdmission, NodeLink, UplinkHandler } from "../../app/link/ports.ts";
-import {
-  type ConnectRefusal,
-  isReadable,
-  judgeConnect,
-  publishableKind,
-  REFUSAL_CODE,
-} from "./access.ts";
+import { type ConnectRefusal, isReadable, judgeConnect, REFUSAL_CODE } from "./access.ts";
 import { sendDown } from "./downlink.ts";
 import { GuardedConnection } from "./guarded-connection.ts";
 import { BROKER_LIMITS, type BrokerLimits, LINGER_MS, TOPIC_LEVELS_MAX } from "./limits.ts";
-import { type CloseReason, reasonOf, type Session } from "./session.ts";
+import { type CloseReason, reasonOf, type Session, sessionFields } from "./session.ts";
 import { TakeoverWatch } from "./takeover-watch.ts";
 import { type BrokerTls, type Peer, TlsListener } from "./tls-listener.ts";
+import { TopicAccess } from "./topic-access.ts";
 
 /** How long the hub's farewell may take to reach those who read slowly. */
 const FAREWELL_MS = 1_000;
@@ -79,8 +66,6 @@ export function createBroker(options: BrokerOptions, deps: BrokerDeps): Broker {
   return new EmbeddedBroker(options, deps);
 }
 
-type Done = (error?: Error | null) => void;
-
 class EmbeddedBroker implements Broker {
   readonly link: NodeLink;
   readonly #options: BrokerOptions;
@@ -93,7 +78,7 @@ class EmbeddedBroker implements Broker {
   /** The newest admitted session of each node. */
   readonly #sessions = new Map<NodeId, Session>();
   readonly #stopped = new AbortController();
-  readonly #receiving = new Set<Promise<void>>();
+  readonly #topics: TopicAccess;
   #liveCount = 0;
 
   constructor(options: BrokerOptions, deps: BrokerDeps) {
@@ -102,6 +87,7 @@ class EmbeddedBroker implements Broker {
     const limits = { ...BROKER_LIMITS, ...options.limits };
     this.#limits = limits;
     this.#takeovers = new TakeoverWatch(limits);
+    this.#topics = new TopicAccess({ ...deps, sessionOf: (client) => this.#byClient.get(client) });
     this.#aedes = this.#makeAedes();
     this.#listener = new TlsListener(
       { host: options.host, port: options.port, limits, tls: options.tls },
@@ -136,7 +122,7 @@ class EmbeddedBroker implements Broker {
     this.#stopped.abort();
     this.#listener.stopAccepting();
     await Promise.race([this.#publishState(false), wait(FAREWELL_MS)]);
-    await Promise.race([Promise.allSettled(this.#receiving), wait(this.#limits.stopDrainMs)]);
+    await Promise.race([this.#topics.drained(), wait(this.#limits.stopDrainMs)]);
     for (const session of this.#sessions.values()) this.#end(session, "stopping");
     await Promise.race([this.#listener.allClosed(), wait(LINGER_MS)]);
     await this.#closeLibrary();
@@ -164,8 +150,8 @@ class EmbeddedBroker implements Broker {
       maxTopicLevels: TOPIC_LEVELS_MAX,
       preConnect: (client, packet, done) => this.#preConnect(client, packet, done),
       authenticate: (client, _name, _password, done) => this.#authenticate(client, done),
-      authorizePublish: (client, packet, done) => this.#authorizePublish(client, packet, done),
-      authorizeSubscribe: (client, sub, done) => this.#authorizeSubscribe(client, sub, done),
+      authorizePublish: (client, packet, done) => this.#topics.publish(client, packet, done),
+      authorizeSubscribe: (client, sub, done) => this.#topics.subscribe(client, sub, done),
       authorizeForward: (client, packet) => {
         const session = this.#byClient.get(client);
         return session !== undefined && isReadable(session.owner, packet.topic) ? packet : null;
@@ -244,7 +230,7 @@ class EmbeddedBroker implements Broker {
       outcome: refusal ?? "accepted",
     });
     if (refusal !== undefined) {
-      this.#deps.log.info({ ...this.#fields(session), refusal }, "connect refused");
+      this.#deps.log.info({ ...sessionFields(session), refusal }, "connect refused");
       session.reason = "refused";
       return done(refusalError(refusal), null);
     }
@@ -276,7 +262,7 @@ class EmbeddedBroker implements Broker {
     session.opened();
     session.guard.accept();
     this.#deps.metrics.set("flotilla_hub_broker_sessions", ++this.#liveCount);
-    this.#deps.log.info(this.#fields(session), "node connected");
+    this.#deps.log.info(sessionFields(session), "node connected");
     this.#deps.uplink.sessionChanged(session.owner.nodeId, true);
   }
 
@@ -303,73 +289,8 @@ class EmbeddedBroker implements Broker {
     this.#deps.metrics.count("flotilla_hub_broker_closed_total", { reason: session.reason });
     if (phase !== "live") return;
     this.#deps.metrics.set("flotilla_hub_broker_sessions", --this.#liveCount);
-    this.#deps.log.info({ ...this.#fields(session), reason: session.reason }, "node disconnected");
+    this.#deps.log.info({ ...sessionFields(session), reason: session.reason }, "node disconnected");
     this.#deps.uplink.sessionChanged(owner.nodeId, false);
-  }
-
-  #authorizePublish(client: Client | null, packet: PublishPacket, done: Done): void {
-    const session = client === null ? undefined : this.#byClient.get(client);
-    const isWill = client?.closed === true;
-    if (session === undefined || (isWill && session.dropWill)) {
-      done(new Error("not published"));
-      return;
-    }
-    const kind = publishableKind(session.owner, packet.topic);
-    if (kind === undefined) {
-      this.#deny(session, "publish");
-      done(new Error("denied"));
-      return;
-    }
-    packet.retain = false;
-    const finished = this.#receive(session, kind, Buffer.from(packet.payload), done);
-    this.#receiving.add(finished);
-    void finished.finally(() => this.#receiving.delete(finished));
-  }
-
-  /** Acknowledges a message when it is durable, not before; closes the session when it cannot be stored. */
-  async #receive(session: Session, kind: string, payload: Uint8Array, done: Done): Promise<void> {
-    const { metrics, uplink, log } = this.#deps;
-    const labels = { direction: "up" };
-    const startMs = nowMs();
-    metrics.count("flotilla_hub_broker_messages_total", labels);
-    metrics.count("flotilla_hub_broker_payload_bytes_total", labels, payload.length);
-    let failure: Error | null = null;
-    try {
-      await uplink.receive(session.owner.nodeId, kind, payload);
-      metrics.observe("flotilla_hub_broker_store_seconds", (nowMs() - startMs) / 1000);
-    } catch (error) {
-      failure = new Error("not stored", { cause: error });
-      session.reason ??= "not-stored";
-      log.warn({ ...this.#fields(session), kind, error: messageOf(error) }, "message not stored");
-    }
-    done(failure);
-  }
-
-  #authorizeSubscribe(
-    client: Client,
-    subscription: Subscription,
-    done: (error: Error | null, subscription?: Subscription | null) => void,
-  ): void {
-    const session = this.#byClient.get(client);
-    if (session === undefined) return done(new Error("no session"));
-    const { topic } = subscription;
-    session.asked.add(topic);
-    const isAllowed = isReadable(session.owner, topic);
-    if (!isAllowed) this.#deny(session, "subscribe");
-    if (session.asked.size > SUBSCRIPTIONS_MAX) {
-      session.reason ??= "denied";
-      return done(new Error("too many filters"));
-    }
-    if (!isAllowed) return done(null, null);
-    session.granted.add(topic);
-    subscription.qos = subscription.qos === 0 ? 0 : 1;
-    return done(null, subscription);
-  }
-
-  #deny(session: Session, action: "publish" | "subscribe"): void {
-    if (action === "publish") session.reason ??= "denied";
-    this.#deps.metrics.count("flotilla_hub_broker_denied_total", { action });
-    this.#deps.log.warn({ ...this.#fields(session), action }, "topic denied");
   }
 
   #send(nodeId: NodeId, message: DownMessage): boolean {
@@ -384,7 +305,7 @@ class EmbeddedBroker implements Broker {
   #disconnect(nodeId: NodeId, reason: string): void {
     const session = this.#sessions.get(nodeId);
     if (session === undefined) return;
-    this.#deps.log.info({ ...this.#fields(session), why: reason }, "node is disconnected");
+    this.#deps.log.info({ ...sessionFields(session), why: reason }, "node is disconnected");
     this.#end(session, "disconnected");
   }
 
@@ -421,11 +342,6 @@ class EmbeddedBroker implements Broker {
   #live(nodeId: NodeId): Session | undefined {
     const session = this.#sessions.get(nodeId);
     return session?.phase === "live" ? session : undefined;
-  }
-
-  #fields(session: Session): Readonly<Record<string, unknown>> {
-    const { owner, peer } = session;
-    return { nodeId: owner.nodeId, address: peer.address, serial: peer.serial };
   }
 }
 

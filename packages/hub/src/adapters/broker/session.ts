@@ -44,3 +44,8 @@ export function reasonOf(error: Error): CloseReason {
   if (error.message === "drain timeout") return "frozen";
   return "code" in error ? "peer" : "protocol";
 }
+
+/** Who a line of the log is about. */
+export function sessionFields({ owner, peer }: Session): Readonly<Record<string, unknown>> {
+  return { nodeId: owner.nodeId, address: peer.address, serial: peer.serial };
+}
