@@ -8,6 +8,7 @@ import type {
   Weights,
 } from "./facts.ts";
 import { allRejections, firstRejection } from "./filter.ts";
+import { lowestPrice } from "./score/cost.ts";
 import { milliCpuPerGpuOf, type ScoreContext, scoreParts, weightedScore } from "./score.ts";
 import { byName, ranked, type Scored } from "./select.ts";
 
@@ -32,8 +33,9 @@ export function decide(
     else rejected.push({ node: node.name, site: node.site.name, ...rejection });
   }
   rejected.sort((a, b) => byName(a.node, b.node));
+  const priceMin = lowestPrice(fitting.map((node) => node.site.pricePerNodeHour));
   const milliCpuPerGpu = milliCpuPerGpuOf(snapshot.values());
-  const context = { request, siblings, weights, priceMin: lowestPrice(fitting), milliCpuPerGpu };
+  const context = { request, siblings, weights, priceMin, milliCpuPerGpu };
   const scored = ranked(fitting.map((node) => scoreOf(node, context)));
   const [best] = scored;
   const candidates = [...scored, ...rejected];
@@ -66,13 +68,6 @@ function scoreOf(node: NodeFacts, context: ScoreContext): Scored {
   const parts = scoreParts(node, context);
   const score = weightedScore(parts, context.weights.parts);
   return { node: node.name, site: node.site.name, score, parts };
-}
-
-function lowestPrice(nodes: readonly NodeFacts[]): number | undefined {
-  const prices = nodes
-    .map((n) => n.site.pricePerNodeHour)
-    .filter((p): p is number => p !== undefined && Number.isFinite(p) && p >= 0);
-  return prices.length === 0 ? undefined : prices.reduce((a, b) => Math.min(a, b));
 }
 
 /** The node that fails the fewest filters, when that is one only. */

@@ -22,9 +22,31 @@ export interface SiteFacts {
   /** Labels and attributes together; where both say something, the label. */
   readonly labels: Labels;
   readonly taints: readonly Taint[];
-  /** Absent: unknown. */
+  /** What the Site says; absent: unknown. */
   readonly pricePerNodeHour?: number;
   readonly latencyMs?: number;
+  /** Region of the Site; absent: unknown. */
+  readonly region?: string;
+  /** Price of one GB into this site by the region that it comes from; a region that is missing is unknown. */
+  readonly egressPricePerGb?: ReadonlyMap<string, number>;
+  /** Measured 95th percentile of the round trip to sites and regions by name, milliseconds; missing: unknown. */
+  readonly latencies?: ReadonlyMap<string, number>;
+}
+
+/** What one hour of a node costs, from the price list. Absent fields are unknown. */
+export interface NodePrice {
+  readonly perHour?: number;
+  readonly spotPerHour?: number;
+}
+
+/** What was measured of a node. Absent fields are unknown, never zero. */
+export interface NodeMeasures {
+  /** 95th percentile of the round trip to the hub, milliseconds. */
+  readonly latencyP95Ms?: number;
+  /** Speed of the fastest link that is up, bits per second. */
+  readonly networkBitsPerSecond?: number;
+  /** Durable writes of 4 KiB, per second. */
+  readonly diskWritesPerSecond?: number;
 }
 
 /** One node as placement sees it. Immutable; `reserve` and `release` make the next one. */
@@ -45,6 +67,9 @@ export interface NodeFacts {
   /** `TCP/8080`: host ports of what is assigned here. */
   readonly ports: ReadonlySet<string>;
   readonly usage?: Usage;
+  /** From the price list; absent: the site's price counts. */
+  readonly price?: NodePrice;
+  readonly measures?: NodeMeasures;
 }
 
 /** Nodes by name. */

@@ -12,14 +12,11 @@ import {
 } from "./facts.ts";
 import { siteLabels, untoleratedTaints } from "./filter.ts";
 import { resourcePartOf, wholeDeviceCost } from "./gpu/opportunity-cost.ts";
+import { costPart } from "./score/cost.ts";
+import { NEUTRAL, unit } from "./score/part.ts";
+import { performancePart } from "./score/performance.ts";
 
 /** The second part of a placement: how good each node that may take it is. Five parts in [0, 1], as in the article. */
-
-/** What an unknown counts as: neither for nor against. */
-export const NEUTRAL = 0.5;
-
-/** Round-trip time at which the latency half of the performance part is one half, milliseconds. */
-export const LATENCY_HALF_MS = 50;
 
 /** What a score needs beside the node. */
 export interface ScoreContext {
@@ -115,33 +112,6 @@ function added(
   };
 }
 
-/** Half latency of the site to its users, half how idle the machine is (its worst pressure or load). */
-function performancePart(node: NodeFacts): number {
-  const { latencyMs } = node.site;
-  const latency = isKnown(latencyMs) ? LATENCY_HALF_MS / (LATENCY_HALF_MS + latencyMs) : NEUTRAL;
-  return (latency + idlePart(node)) / 2;
-}
-
-function idlePart({ usage, capacity }: NodeFacts): number {
-  if (usage === undefined) return NEUTRAL;
-  const memoryRatio =
-    amount(capacity.memoryBytes) > 0 ? usage.memoryUsedBytes / capacity.memoryBytes : undefined;
-  const loads = [
-    usage.cpuRatio,
-    memoryRatio,
-    usage.pressure?.cpuRatio,
-    usage.pressure?.memoryRatio,
-    usage.pressure?.ioRatio,
-  ].filter(isKnown);
-  return loads.length === 0 ? NEUTRAL : 1 - Math.min(1, Math.max(...loads));
-}
-
-/** The lowest price among those that fit over this one; scale-free, so that a cent decides little. */
-function costPart(price: number | undefined, priceMin: number | undefined): number {
-  if (!isKnown(price) || !isKnown(priceMin)) return NEUTRAL;
-  return price === 0 ? 1 : priceMin / price;
-}
-
 /** Share of the asked attributes that site carries, divided by one more for each PreferNoSchedule taint not tolerated. */
 function compliancePart(node: NodeFacts, request: PlacementRequest): number {
   const labels = siteLabels(request, node);
@@ -161,13 +131,4 @@ function topologyPart(node: NodeFacts, request: PlacementRequest, siblings: Sibl
   if (request.kind === "Deployment") return (1 / (1 + onSite) + 1 / (1 + onNode)) / 2;
   const total = [...siblings.bySite.values()].reduce((a, b) => a + b, 0);
   return total === 0 ? NEUTRAL : onSite / total;
-}
-
-function isKnown(value: number | undefined): value is number {
-  return value !== undefined && Number.isFinite(value) && value >= 0;
-}
-
-/** A part that may decide: within [0, 1], and NEUTRAL where it is no number. */
-export function unit(value: number): number {
-  return Number.isFinite(value) ? Math.min(1, Math.max(0, value)) : NEUTRAL;
 }

@@ -1,6 +1,6 @@
 import type { ScoreParts } from "../../model/resources/edge.ts";
 import { resourcePartOf } from "../gpu/opportunity-cost.ts";
-import { NEUTRAL, unit } from "../score.ts";
+import { NEUTRAL, unit } from "../score/part.ts";
 import { f64, i32 } from "./columns.ts";
 import { NO_FIT, type NodeScore } from "./node-score.ts";
 import { type NodeTable } from "./node-table.ts";
