@@ -21,6 +21,7 @@ const job = (pod: Readonly<Record<string, unknown>>, template: object = {}) => (
     },
   },
 });
+const placed = (placement: object) => ({ ...deployment("a"), placement });
 const probe = (value: object) => deployment("web", { livenessProbe: value });
 const C = "spec.components[0].template.spec.template.spec.containers[0]";
 
@@ -52,6 +53,121 @@ test.each([
     "min above max",
     [{ ...deployment("a"), autoscaling: { minReplicas: 5, maxReplicas: 2 } }],
     "spec.components[0].autoscaling.minReplicas: Invalid value: 5: must be less than or equal to maxReplicas (2)",
+  ],
+  [
+    "a metric that nobody measures",
+    [
+      {
+        ...deployment("a"),
+        autoscaling: { minReplicas: 1, maxReplicas: 2, metrics: [{ type: "External" }] },
+      },
+    ],
+    'spec.components[0].autoscaling.metrics[0].type: Unsupported value: "External": supported values: "CPU", "Resource", "Pods"',
+  ],
+  [
+    "a target of memory",
+    [
+      {
+        ...deployment("a"),
+        autoscaling: {
+          minReplicas: 1,
+          maxReplicas: 2,
+          metrics: [
+            {
+              type: "Resource",
+              resource: { name: "memory", target: { type: "Utilization", averageUtilization: 70 } },
+            },
+          ],
+        },
+      },
+    ],
+    'spec.components[0].autoscaling.metrics[0].resource.name: Unsupported value: "memory": supported values: "cpu"',
+  ],
+  [
+    "a metric of instances without an endpoint",
+    [
+      {
+        ...deployment("a"),
+        autoscaling: {
+          minReplicas: 1,
+          maxReplicas: 2,
+          metrics: [
+            {
+              type: "Pods",
+              pods: {
+                metric: { name: "queue_length" },
+                target: { type: "AverageValue", averageValue: "10" },
+              },
+            },
+          ],
+        },
+      },
+    ],
+    "spec.components[0].autoscaling.endpoint: Required value: say the port at which each instance tells its metrics",
+  ],
+  [
+    "duplicated and divided at once",
+    [
+      placed({
+        replicaScheduling: {
+          replicaSchedulingType: "Duplicated",
+          replicaDivisionPreference: "Aggregated",
+        },
+      }),
+    ],
+    "spec.components[0].placement.replicaScheduling.replicaDivisionPreference: Forbidden: nothing is divided when `replicaSchedulingType` is 'Duplicated'; remove one of them",
+  ],
+  [
+    "weights of nothing",
+    [
+      placed({
+        replicaScheduling: {
+          weightPreference: { staticWeightList: [{ targetCluster: {}, weight: 0 }] },
+        },
+      }),
+    ],
+    "spec.components[0].placement.replicaScheduling.weightPreference.staticWeightList: Invalid value: [0]: at least one weight must be above 0",
+  ],
+  [
+    "static and dynamic weights",
+    [
+      placed({
+        replicaScheduling: {
+          weightPreference: {
+            staticWeightList: [{ targetCluster: {}, weight: 1 }],
+            dynamicWeight: "AvailableReplicas",
+          },
+        },
+      }),
+    ],
+    "spec.components[0].placement.replicaScheduling.weightPreference.dynamicWeight: Forbidden: may not be specified together with `staticWeightList`; remove one of them",
+  ],
+  [
+    "weights beside aggregation",
+    [
+      placed({
+        replicaScheduling: {
+          replicaDivisionPreference: "Aggregated",
+          weightPreference: { dynamicWeight: "AvailableReplicas" },
+        },
+      }),
+    ],
+    "spec.components[0].placement.replicaScheduling.weightPreference: Forbidden: weights count only when",
+  ],
+  [
+    "more groups asked for than allowed",
+    [placed({ spreadConstraints: [{ spreadByField: "region", minGroups: 3, maxGroups: 2 }] })],
+    "spec.components[0].placement.spreadConstraints[0].minGroups: Invalid value: 3: must be at most maxGroups (2)",
+  ],
+  [
+    "one field constrained twice",
+    [placed({ spreadConstraints: [{ spreadByField: "site" }, { spreadByField: "cluster" }] })],
+    "spec.components[0].placement.spreadConstraints[1].spreadByField: Duplicate value",
+  ],
+  [
+    "anti-affinity to nobody",
+    [placed({ antiAffinity: { required: [{ topologyKey: "node" }] } })],
+    "spec.components[0].placement.antiAffinity.required[0].application: Required value: name an application, a component, or a labelSelector that is not empty",
   ],
   [
     "a probe without a handler",
@@ -214,6 +330,29 @@ test.each<[ServedKind, object, string]>([
       distribution: { trafficSplit: { b: 100 } },
     },
     'spec.distribution.trafficSplit[b]: Invalid value: "b": is not among spec.placement.clusterAffinity.clusterNames',
+  ],
+  [
+    "PropagationPolicy",
+    { targetRef: target, distribution: { mode: "ActiveStandby", trafficSplit: { b: 100 } } },
+    "spec.distribution.trafficSplit: Forbidden: one candidate has all traffic when `mode` is 'ActiveStandby'; remove one of them",
+  ],
+  [
+    "PropagationPolicy",
+    { targetRef: target, distribution: { failback: { afterStable: "10m" } } },
+    "spec.distribution.failback: Forbidden: may only be specified when `mode` is 'ActiveStandby'",
+  ],
+  [
+    "PropagationPolicy",
+    {
+      targetRef: target,
+      placement: {
+        replicaScheduling: {
+          weightPreference: { staticWeightList: [{ targetCluster: {}, weight: 1 }] },
+        },
+      },
+      distribution: { trafficSplit: { b: 100 } },
+    },
+    "spec.distribution.trafficSplit: Forbidden: spec.placement.replicaScheduling.weightPreference says weights already; remove one of them",
   ],
   [
     "PropagationPolicy",

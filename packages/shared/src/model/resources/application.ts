@@ -59,6 +59,52 @@ export const ComponentStatus = Type.Object({
 });
 export type ComponentStatus = Static<typeof ComponentStatus>;
 
+/** How a component's replicas are shared out: published for load balancers and for `flotilla application describe`. */
+export const DivisionStatus = Type.Object({
+  component: Type.String(),
+  sites: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      /** Replicas that the division wants there. */
+      replicas: Type.Integer(),
+      /** Share of the traffic, percent; only where a policy says one. */
+      trafficPercent: Type.Optional(Type.Integer()),
+    }),
+  ),
+  /** Replicas that no candidate takes. */
+  unplaced: Type.Integer(),
+  message: Type.Optional(Type.String()),
+  /** ActiveStandby: the candidate that has the replicas. */
+  active: Type.Optional(Type.String()),
+  /** ActiveStandby: since when the earlier candidate is healthy again. */
+  stableSince: Type.Optional(Type.String()),
+  /** Value of the rebalance annotation that was last carried out. */
+  rebalanced: Type.Optional(Type.String()),
+});
+export type DivisionStatus = Static<typeof DivisionStatus>;
+
+/** What the autoscaler knows and wants of one component. */
+export const AutoscalingStatus = Type.Object({
+  component: Type.String(),
+  desiredReplicas: Type.Integer(),
+  currentReplicas: Type.Integer(),
+  lastScaleTime: Type.Optional(Type.String()),
+  /** Recommendations within the longer of the two stabilisation windows: the extremes that can still decide. */
+  recommendations: Type.Array(Type.Object({ at: Type.String(), replicas: Type.Integer() })),
+  metrics: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      /** Absent: nothing is known of any instance. */
+      current: Type.Optional(Type.Number()),
+      target: Type.Number(),
+      /** Instances whose value is not known. */
+      missing: Type.Integer(),
+    }),
+  ),
+  message: Type.Optional(Type.String()),
+});
+export type AutoscalingStatus = Static<typeof AutoscalingStatus>;
+
 export const ApplicationStatus = Type.Object({
   phase: Type.Optional(
     Type.Union([
@@ -71,6 +117,8 @@ export const ApplicationStatus = Type.Object({
   ),
   observedGeneration: Type.Optional(Type.Integer()),
   components: Type.Optional(Type.Array(ComponentStatus)),
+  division: Type.Optional(Type.Array(DivisionStatus)),
+  autoscaling: Type.Optional(Type.Array(AutoscalingStatus)),
   conditions: Type.Optional(Type.Array(Condition)),
 });
 export type ApplicationStatus = Static<typeof ApplicationStatus>;

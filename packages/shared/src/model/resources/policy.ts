@@ -1,7 +1,7 @@
 import { type Static, Type } from "typebox";
 import { DURATION_PATTERN } from "../../kernel/duration.ts";
 import { Quantity } from "../workload.ts";
-import { Autoscaling, Placement } from "./placement.ts";
+import { Autoscaling, Distribution, Placement } from "./placement.ts";
 
 /** The article's policies and profiles, field by field as printed there. */
 const Duration = Type.String({ pattern: DURATION_PATTERN });
@@ -50,16 +50,7 @@ export const PropagationPolicySpec = Type.Object({
   ),
   placement: Type.Optional(Placement),
   autoscaling: Type.Optional(Autoscaling),
-  distribution: Type.Optional(
-    Type.Object({
-      mode: Type.Optional(
-        Type.Union([Type.Literal("ActiveActive"), Type.Literal("ActiveStandby")]),
-      ),
-      trafficSplit: Type.Optional(
-        Type.Record(Type.String(), Type.Integer({ minimum: 0, maximum: 100 })),
-      ),
-    }),
-  ),
+  distribution: Type.Optional(Distribution),
   rollout: Type.Optional(
     Type.Object({
       strategy: Type.Optional(

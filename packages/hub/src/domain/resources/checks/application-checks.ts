@@ -4,8 +4,10 @@ import { matchesSelector } from "@flotilla/shared/model/selectors";
 import type { Cause } from "../api-error.ts";
 import { duplicates, invalidValue } from "../causes.ts";
 import { dnsLabelCauses } from "../names.ts";
+import { autoscalingCauses } from "./autoscaling-checks.ts";
+import { divisionCauses } from "./division-checks.ts";
 import { podTemplateCauses } from "./pod-checks.ts";
-import { autoscalingCauses, placementCauses, selectorCauses } from "./selector-checks.ts";
+import { placementCauses, selectorCauses } from "./selector-checks.ts";
 
 /** What is wrong with an Application beyond its types. */
 export function applicationCauses(application: ObjectOf<"Application">): Cause[] {
@@ -27,6 +29,7 @@ function componentCauses(field: string, component: Component): Cause[] {
   return [
     ...dnsLabelCauses(`${field}.name`, component.name),
     ...placementCauses(`${field}.placement`, component.placement),
+    ...divisionCauses(`${field}.placement`, component.placement),
     ...autoscalingCauses(`${field}.autoscaling`, component.autoscaling),
     ...podTemplateCauses(template, component.template.spec.template, component.type),
     ...(component.type === "Deployment"

@@ -4,6 +4,7 @@ import { JOIN_TOKEN_MS_MAX } from "../../enrolment/join.ts";
 import type { Cause } from "../api-error.ts";
 import { duplicates, invalidValue } from "../causes.ts";
 import { dnsLabelCauses, labelsCauses, subdomainCauses } from "../names.ts";
+import { divisionCauses } from "./division-checks.ts";
 import { placementCauses, selectorCauses, taintCauses } from "./selector-checks.ts";
 
 export function fleetCauses(fleet: ObjectOf<"Fleet">): Cause[] {
@@ -32,6 +33,7 @@ export function fleetCauses(fleet: ObjectOf<"Fleet">): Cause[] {
     ...references,
     ...selectorCauses("spec.siteSelector", siteSelector),
     ...placementCauses("spec.placement", placement),
+    ...divisionCauses("spec.placement", placement),
   ];
 }
 

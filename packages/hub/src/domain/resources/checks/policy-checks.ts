@@ -2,8 +2,10 @@ import { parseDurationMs } from "@flotilla/shared/kernel/duration";
 import { jsonEqual } from "@flotilla/shared/kernel/json";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Cause } from "../api-error.ts";
-import { duplicates, invalidValue, requiredValue } from "../causes.ts";
-import { autoscalingCauses, placementCauses } from "./selector-checks.ts";
+import { duplicates, forbiddenValue, invalidValue, requiredValue } from "../causes.ts";
+import { autoscalingCauses } from "./autoscaling-checks.ts";
+import { divisionCauses } from "./division-checks.ts";
+import { placementCauses } from "./selector-checks.ts";
 
 const TRAFFIC_PERCENT_SUM = 100;
 const URL_PATTERN = /^https?:\/\/[^\s/]+/;
@@ -17,6 +19,8 @@ export function propagationPolicyCauses(policy: ObjectOf<"PropagationPolicy">): 
       ? [requiredValue("spec.targetRef", "name a targetRef, or at least one of resourceSelectors")]
       : []),
     ...placementCauses("spec.placement", spec.placement),
+    ...divisionCauses("spec.placement", spec.placement),
+    ...distributionCauses(spec),
     ...autoscalingCauses("spec.autoscaling", spec.autoscaling),
     ...trafficSplitCauses(spec),
     ...duplicates(
@@ -32,6 +36,41 @@ export function propagationPolicyCauses(policy: ObjectOf<"PropagationPolicy">): 
 }
 
 type PropagationSpec = ObjectOf<"PropagationPolicy">["spec"];
+/** Fields of the two modes that do not go together, and weights that are said twice. */
+function distributionCauses({ distribution, placement }: PropagationSpec): Cause[] {
+  if (distribution === undefined) return [];
+  const field = "spec.distribution";
+  const { mode, trafficSplit, failback } = distribution;
+  const isStandby = mode === "ActiveStandby";
+  const weights = placement?.replicaScheduling?.weightPreference;
+  return [
+    ...(isStandby && trafficSplit !== undefined
+      ? [
+          forbiddenValue(
+            `${field}.trafficSplit`,
+            "one candidate has all traffic when `mode` is 'ActiveStandby'; remove one of them",
+          ),
+        ]
+      : []),
+    ...(!isStandby && failback !== undefined
+      ? [
+          forbiddenValue(
+            `${field}.failback`,
+            "may only be specified when `mode` is 'ActiveStandby'",
+          ),
+        ]
+      : []),
+    ...(trafficSplit !== undefined && weights !== undefined
+      ? [
+          forbiddenValue(
+            `${field}.trafficSplit`,
+            "spec.placement.replicaScheduling.weightPreference says weights already; remove one of them",
+          ),
+        ]
+      : []),
+  ];
+}
+
 type Stage = NonNullable<NonNullable<PropagationSpec["rollout"]>["stages"]>[number];
 
 function trafficSplitCauses(spec: PropagationSpec): Cause[] {

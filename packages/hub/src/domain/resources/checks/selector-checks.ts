@@ -97,18 +97,3 @@ export function placementCauses(field: string, placement: Placement | undefined)
     ...tolerationCauses(`${field}.tolerations`, placement.tolerations),
   ];
 }
-
-/** The bounds of an autoscaling. */
-export function autoscalingCauses(
-  field: string,
-  autoscaling: { readonly minReplicas: number; readonly maxReplicas: number } | undefined,
-): Cause[] {
-  if (autoscaling === undefined || autoscaling.minReplicas <= autoscaling.maxReplicas) return [];
-  return [
-    invalidValue(
-      `${field}.minReplicas`,
-      autoscaling.minReplicas,
-      `must be less than or equal to maxReplicas (${autoscaling.maxReplicas})`,
-    ),
-  ];
-}
