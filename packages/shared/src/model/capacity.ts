@@ -9,18 +9,42 @@ const Bytes = Type.Integer({ minimum: 0, maximum: MAX_BYTES });
 const Ratio = Type.Number({ minimum: 0, maximum: 1 });
 const Name = Type.String({ minLength: 1, maxLength: 256 });
 
+/**
+ * How close two devices are, best first: `nvlink` (NV1 …), `pcie` (PIX, PXB: bridges only), `numa` (PHB, NODE: within one
+ * NUMA node), `system` (SYS: across sockets). What the vendor's tool does not tell counts as `system`.
+ */
+export const GpuTier = Type.Union([
+  Type.Literal("nvlink"),
+  Type.Literal("pcie"),
+  Type.Literal("numa"),
+  Type.Literal("system"),
+]);
+export type GpuTier = Static<typeof GpuTier>;
+
+/** Most devices of one node, cards and MIG devices each. */
+export const GPUS_MAX = 64;
+
+const GpuIndex = Type.Integer({ minimum: 0, maximum: 1024 });
+
 /** One accelerator as its vendor tool names it. A MIG device is listed under its parent with its own uuid. */
 export const Gpu = Type.Object({
   uuid: Name,
-  index: Type.Integer({ minimum: 0, maximum: 1024 }),
+  index: GpuIndex,
   vendor: Type.Literal("nvidia"),
   model: Name,
   memoryBytes: Bytes,
   driverVersion: Type.Optional(Name),
+  /** NUMA node of the machine that it hangs on; absent: there is one only, or it is not told. */
+  numaNode: Type.Optional(Type.Integer({ minimum: 0, maximum: 1024 })),
+  /** Closeness to cards of a higher index, so that each pair stands once; a pair that is not listed is `system`. */
+  links: Type.Optional(
+    Type.Array(Type.Object({ index: GpuIndex, tier: GpuTier }), { maxItems: GPUS_MAX }),
+  ),
+  /** True: the card is given away as its MIG devices only. */
   migEnabled: Type.Optional(Type.Boolean()),
   migDevices: Type.Optional(
     Type.Array(Type.Object({ uuid: Name, profile: Name, memoryBytes: Type.Optional(Bytes) }), {
-      maxItems: 64,
+      maxItems: GPUS_MAX,
     }),
   ),
 });
@@ -36,7 +60,7 @@ export const Inventory = Type.Object({
   machineModel: Type.String({ maxLength: 256 }),
   /** Runtimes that this agent can run workloads with, `process` among them. */
   runtimes: Type.Array(Name, { maxItems: 16 }),
-  gpus: Type.Array(Gpu, { maxItems: 64 }),
+  gpus: Type.Array(Gpu, { maxItems: GPUS_MAX }),
 });
 export type Inventory = Static<typeof Inventory>;
 
@@ -76,10 +100,15 @@ export const Usage = Type.Object({
   networkTransmitBytesPerSecond: Type.Optional(Type.Number({ minimum: 0, maximum: 1e12 })),
   temperatureCelsius: Type.Optional(Type.Number({ minimum: -100, maximum: 250 })),
   pressure: Type.Optional(Pressure),
-  gpus: Type.Optional(Type.Array(GpuUsage, { maxItems: 64 })),
+  gpus: Type.Optional(Type.Array(GpuUsage, { maxItems: GPUS_MAX })),
 });
 export type Usage = Static<typeof Usage>;
 
 /** Capacity and usage together, as a birth carries them. */
-export const CapacityReading = Type.Object({ capacity: Capacity, usage: Usage });
+export const CapacityReading = Type.Object({
+  capacity: Capacity,
+  usage: Usage,
+  /** Cards and MIG devices, while they are others than the birth of this session said. */
+  gpus: Type.Optional(Type.Array(Gpu, { maxItems: GPUS_MAX })),
+});
 export type CapacityReading = Static<typeof CapacityReading>;

@@ -1,5 +1,14 @@
 import { type Static, Type } from "typebox";
+import { GPUS_MAX } from "./capacity.ts";
 import { Container, RestartPolicy } from "./workload.ts";
+
+/** One device that an instance has, or so many thousandths of it. */
+export const DeviceShare = Type.Object({
+  /** As the vendor's tool names the card, or the MIG device. */
+  uuid: Type.String({ minLength: 1, maxLength: 256 }),
+  milli: Type.Integer({ minimum: 1, maximum: 1_000 }),
+});
+export type DeviceShare = Static<typeof DeviceShare>;
 
 /**
  * What the hub wants on one node: whole, numbered, signed. Not a command: a node that accepts revision n needs nothing
@@ -23,6 +32,8 @@ export const DesiredInstance = Type.Object({
   activeDeadlineSeconds: Type.Optional(Type.Integer({ minimum: 1 })),
   terminationGracePeriodSeconds: Type.Integer({ minimum: 0 }),
   containers: Type.Array(Container, { minItems: 1, maxItems: 16 }),
+  /** Accelerators of the instance, shared by its containers. Another set means a restart. */
+  devices: Type.Optional(Type.Array(DeviceShare, { minItems: 1, maxItems: GPUS_MAX })),
 });
 export type DesiredInstance = Static<typeof DesiredInstance>;
 

@@ -38,6 +38,7 @@ const node = (name: string, over: Partial<NodeFacts> = {}): NodeFacts => ({
   runtimes: ["process"],
   capacity: { milliCpu: 4000, memoryBytes: 8 * GI, diskBytes: 64 * GI, gpuCount: 0 },
   allocated: NO_CAPACITY,
+  devices: [],
   instanceCount: 0,
   ports: new Set(),
   ...over,

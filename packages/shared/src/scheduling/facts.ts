@@ -1,8 +1,10 @@
-import type { Capacity, Usage } from "../model/capacity.ts";
+import type { Capacity, GpuTier, Usage } from "../model/capacity.ts";
+import type { DeviceShare } from "../model/desired-state.ts";
 import type { NodeLife } from "../model/lease.ts";
 import type { LabelSelector, Taint, Toleration } from "../model/metadata.ts";
 import type { Candidate, ScoreParts } from "../model/resources/edge.ts";
 import type { Placement } from "../model/resources/placement.ts";
+import { MILLI_PER_GPU } from "./gpu/request-mix.ts";
 
 /** What a placement is decided from: facts about sites and nodes, and one request. The same code runs in hub and site leader. */
 
@@ -49,6 +51,26 @@ export interface NodeMeasures {
   readonly diskWritesPerSecond?: number;
 }
 
+/**
+ * One device that can be given away: a card, or a MIG device of a card in MIG mode (which itself is none). Devices that
+ * another node has, or that have vanished, are left out.
+ */
+export interface DeviceFacts {
+  readonly uuid: string;
+  /** Position among the node's devices: the order of ties. */
+  readonly index: number;
+  readonly model: string;
+  /** Of a MIG device its own. 0: not told. */
+  readonly memoryBytes: number;
+  /** What is not given away, at most 1,000; below 0 where more was given than there is. A MIG device is given away whole. */
+  readonly freeMilli: number;
+  readonly numaNode?: number;
+  /** `1g.10gb`: a MIG device, given away only to who asks for this profile. */
+  readonly migProfile?: string;
+  /** Closeness to other devices of the node by uuid, the same on both sides; one that is not named is `system`. */
+  readonly links: ReadonlyMap<string, GpuTier>;
+}
+
 /** One node as placement sees it. Immutable; `reserve` and `release` make the next one. */
 export interface NodeFacts {
   readonly name: string;
@@ -59,7 +81,10 @@ export interface NodeFacts {
   readonly labels: Labels;
   readonly taints: readonly Taint[];
   readonly runtimes: readonly string[];
+  /** `gpuCount`: whole devices that can be given away, free or not; MIG devices are not among them. */
   readonly capacity: Capacity;
+  /** Sorted by index. */
+  readonly devices: readonly DeviceFacts[];
   /** Sum of the requests of what is assigned here and not finished. */
   readonly allocated: Capacity;
   /** How many instances are assigned here, finished ones included. */
@@ -84,10 +109,31 @@ export interface FleetFacts {
   readonly siteLabels: ReadonlyMap<string, Labels>;
 }
 
+/** What one instance asks of accelerators: `count` devices with `milli` of each, all of them alike. */
+export interface GpuRequest {
+  /** At least 1. */
+  readonly count: number;
+  /** Of each device, 1 to 1,000; 1,000 is the whole. */
+  readonly milli: number;
+  /** Names of which one must match (`matchesModel`); absent: any model. Empty: placements that exclude each other, fits nowhere. */
+  readonly models?: readonly string[];
+  /** Memory of each device, at least. */
+  readonly memoryBytes: number;
+  /** Whole MIG devices of this profile; absent: cards. */
+  readonly migProfile?: string;
+  /** How close the devices should be at least; absent: as close as can be had. */
+  readonly topology?: GpuTier;
+  /** Whether a node without devices that close is rejected. */
+  readonly topologyRequired: boolean;
+}
+
 /** What one instance asks for. */
 export interface PlacementRequest {
   readonly kind: "Deployment" | "Job";
+  /** `gpuCount`: whole cards only; slices and MIG devices stand in `gpu` alone. */
   readonly amounts: Capacity;
+  /** Absent: asks for no accelerator. */
+  readonly gpu?: GpuRequest;
   /** Resources that no node reports (`amd.com/gpu`), by name. Any amount above 0 fits nowhere. */
   readonly otherAmounts: Readonly<Record<string, number>>;
   /** `process`: every container has a command. `container`: at least one has only an image. */
@@ -128,6 +174,8 @@ export interface Decision {
   readonly site?: string;
   readonly score?: number;
   readonly parts?: ScoreParts;
+  /** Devices of the node that it gets; absent: none are asked for. */
+  readonly devices?: readonly DeviceShare[];
   /** Every node once: best first, then the rejected ones by name with the first filter that each failed. */
   readonly candidates: readonly Candidate[];
   /** Which node comes closest and what stands in the way there; only when no node fits. */
@@ -153,13 +201,25 @@ export function allocatable(node: Pick<NodeFacts, "capacity">): Capacity {
   };
 }
 
-/** What is left of a node; negative where more is assigned than it has (its capacity shrank). */
-export function free(node: Pick<NodeFacts, "capacity" | "allocated">): Capacity {
-  return combine(allocatable(node), node.allocated, (a, b) => a - amount(b));
+/**
+ * What is left of a node; negative where more is assigned than it has (its capacity shrank). `gpuCount`: cards of which
+ * nothing is given away.
+ */
+export function free(node: Pick<NodeFacts, "capacity" | "allocated" | "devices">): Capacity {
+  const left = combine(allocatable(node), node.allocated, (a, b) => a - amount(b));
+  const idle = node.devices.filter((d) => d.migProfile === undefined && isIdle(d)).length;
+  return { ...left, gpuCount: idle };
 }
 
-/** What an assignment takes of its node. */
-export type Use = Pick<PlacementRequest, "amounts" | "ports">;
+/** True for a device of which nothing is given away. */
+export function isIdle(device: DeviceFacts): boolean {
+  return device.freeMilli === MILLI_PER_GPU;
+}
+
+/** What an assignment takes of its node. A device that the node does not have any more is passed over. */
+export type Use = Pick<PlacementRequest, "amounts" | "ports"> & {
+  readonly devices?: readonly DeviceShare[];
+};
 
 /** The node after this was assigned to it. */
 export function reserve(node: NodeFacts, use: Use): NodeFacts {
@@ -173,9 +233,11 @@ export function reserveAll(node: NodeFacts, uses: readonly Use[]): NodeFacts {
     node.allocated,
   );
   const ports = uses.flatMap((use) => use.ports);
+  const shares = uses.flatMap((use) => use.devices ?? []);
   return {
     ...node,
     allocated,
+    devices: withShares(node.devices, shares, -1),
     instanceCount: node.instanceCount + uses.length,
     ports: ports.length === 0 ? node.ports : new Set([...node.ports, ...ports]),
   };
@@ -187,12 +249,30 @@ export function release(node: NodeFacts, use: Use): NodeFacts {
   return {
     ...node,
     allocated: combine(node.allocated, use.amounts, (a, b) => Math.max(0, a - b)),
+    devices: withShares(node.devices, use.devices ?? [], 1),
     instanceCount: Math.max(0, node.instanceCount - 1),
     ports:
       ports.length === 0
         ? node.ports
         : new Set([...node.ports].filter((port) => !ports.includes(port))),
   };
+}
+
+/** Shares taken (-1) or given back (1). A device never has more free than its whole. */
+function withShares(
+  devices: readonly DeviceFacts[],
+  shares: readonly DeviceShare[],
+  sign: 1 | -1,
+): readonly DeviceFacts[] {
+  if (shares.length === 0) return devices;
+  const milliOf = new Map<string, number>();
+  for (const { uuid, milli } of shares) milliOf.set(uuid, (milliOf.get(uuid) ?? 0) + milli);
+  return devices.map((device) => {
+    const milli = milliOf.get(device.uuid);
+    if (milli === undefined) return device;
+    const freeMilli = Math.min(MILLI_PER_GPU, device.freeMilli + sign * milli);
+    return { ...device, freeMilli };
+  });
 }
 
 function combine(a: Capacity, b: Capacity, f: (a: number, b: number) => number): Capacity {

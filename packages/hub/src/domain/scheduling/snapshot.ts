@@ -78,6 +78,7 @@ function nodeFacts(node: ObjectOf<"EdgeNode">, site: SiteFacts | undefined): Nod
     taints: spec.taints ?? [],
     runtimes: status.inventory?.runtimes ?? [],
     capacity: status.capacity ?? NO_CAPACITY,
+    devices: [],
     allocated: NO_CAPACITY,
     instanceCount: 0,
     ports: new Set(),

@@ -1,7 +1,7 @@
 import { type Static, Type } from "typebox";
 import { DURATION_PATTERN } from "../../kernel/duration.ts";
-import { Capacity, Inventory, Usage } from "../capacity.ts";
-import { DesiredInstance } from "../desired-state.ts";
+import { Capacity, GPUS_MAX, Inventory, Usage } from "../capacity.ts";
+import { DesiredInstance, DeviceShare } from "../desired-state.ts";
 import { Condition, Taint } from "../metadata.ts";
 import { ReportedInstance } from "../reported-state.ts";
 
@@ -127,6 +127,8 @@ export const AssignmentSpec = Type.Object({
   weights: Type.Optional(ScoreParts),
   /** Sum of the containers' requests: what the node has set aside. */
   requests: Capacity,
+  /** Devices of the node that are its own, or slices of them; the same as in `desired`. */
+  devices: Type.Optional(Type.Array(DeviceShare, { minItems: 1, maxItems: GPUS_MAX })),
   desired: DesiredInstance,
 });
 export type AssignmentSpec = Static<typeof AssignmentSpec>;
