@@ -1,9 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Capacity } from "../model/capacity.ts";
+import { device, gpuRequest } from "../testing/devices.ts";
 import { decide, summary } from "./decide.ts";
 import {
   allocatable,
+  type DeviceFacts,
   free,
   NO_CAPACITY,
   type NodeFacts,
@@ -28,6 +30,17 @@ const site = (over: Partial<SiteFacts> = {}): SiteFacts => ({
   ...over,
 });
 
+/** Whole devices, the first ones in use; of an amount that is no count, none. */
+const cards = (count: number, used: number): readonly DeviceFacts[] =>
+  Array.from({ length: count > 0 && count <= 64 ? count : 0 }, (_, index) =>
+    device(index, { freeMilli: index < used ? 0 : 1_000 }),
+  );
+
+const wholeGpus = (gpuCount: number): Pick<PlacementRequest, "amounts" | "gpu"> => ({
+  amounts: { ...NO_CAPACITY, gpuCount },
+  ...(gpuCount === 0 ? {} : { gpu: gpuRequest({ count: gpuCount }) }),
+});
+
 const node = (name: string, over: Partial<NodeFacts> = {}): NodeFacts => ({
   name,
   site: site(),
@@ -38,7 +51,7 @@ const node = (name: string, over: Partial<NodeFacts> = {}): NodeFacts => ({
   runtimes: ["process"],
   capacity: { milliCpu: 4000, memoryBytes: 8 * GI, diskBytes: 64 * GI, gpuCount: 0 },
   allocated: NO_CAPACITY,
-  devices: [],
+  devices: cards(over.capacity?.gpuCount ?? 0, over.allocated?.gpuCount ?? 0),
   instanceCount: 0,
   ports: new Set(),
   ...over,
@@ -140,7 +153,7 @@ describe("filters", () => {
       },
       "memory: asks 2Gi, 1Gi free",
     ],
-    ["Resources", { amounts: { ...NO_CAPACITY, gpuCount: 1 } }, {}, "gpu: asks 1, 0 free"],
+    ["GpuDevices", wholeGpus(1), {}, "gpu: asks 1, the node has none"],
     [
       "Resources",
       { otherAmounts: { "amd.com/gpu": 1 } },
@@ -240,7 +253,7 @@ describe("scores", () => {
     const idle = node("a", { capacity: gpus(4) });
     const used = node("b", { capacity: gpus(4), allocated: { ...NO_CAPACITY, gpuCount: 2 } });
     expect(decide(request(), snapshot(idle, node("c")), WEIGHTS).node).toBe("c");
-    const asksGpus = request({ amounts: { ...NO_CAPACITY, gpuCount: 2 } });
+    const asksGpus = request(wholeGpus(2));
     expect(decide(asksGpus, snapshot(idle, used), WEIGHTS).node).toBe("b");
   });
 
@@ -390,7 +403,7 @@ const nodes: fc.Arbitrary<readonly NodeFacts[]> = fc
   );
 const requests = fc
   .record({ amounts: capacities, kind: fc.constantFrom("Deployment" as const, "Job" as const) })
-  .map((r) => request(r));
+  .map(({ amounts, kind }) => request({ ...wholeGpus(amounts.gpuCount), amounts, kind }));
 
 describe("properties", () => {
   test("no node is ever over-committed, and what was refused has a reason", () => {
@@ -398,15 +411,17 @@ describe("properties", () => {
       fc.property(nodes, fc.array(requests, { maxLength: 30 }), (list, asked) => {
         const state = new Map(list.map((n) => [n.name, n]));
         for (const r of asked) {
-          const { node: name, candidates } = decide(r, state, WEIGHTS);
+          const { node: name, candidates, devices } = decide(r, state, WEIGHTS);
           expect(candidates).toHaveLength(state.size);
           for (const c of candidates)
             expect((c.reason ?? "") !== "" && c.filter !== undefined).toBe(c.score === undefined);
           const taken = name === undefined ? undefined : state.get(name);
-          if (taken !== undefined) state.set(taken.name, reserve(taken, r));
+          if (taken !== undefined)
+            state.set(taken.name, reserve(taken, { ...r, ...(devices && { devices }) }));
         }
         for (const n of state.values())
-          for (const left of Object.values(free(n))) expect(left).toBeGreaterThanOrEqual(0);
+          for (const left of [...Object.values(free(n)), ...n.devices.map((d) => d.freeMilli)])
+            expect(left).toBeGreaterThanOrEqual(0);
       }),
       { seed: 42, numRuns: 300 },
     );

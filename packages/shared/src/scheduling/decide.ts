@@ -1,3 +1,5 @@
+import { must } from "../kernel/assert.ts";
+import type { DeviceShare } from "../model/desired-state.ts";
 import type { Candidate } from "../model/resources/edge.ts";
 import type {
   Decision,
@@ -8,7 +10,8 @@ import type {
   Weights,
 } from "./facts.ts";
 import { allRejections, firstRejection } from "./filter.ts";
-import { lowestPrice } from "./score/cost.ts";
+import { hourlyCost, lowestCost } from "./score/cost.ts";
+import { chooseDevices } from "./gpu/choose-devices.ts";
 import { milliCpuPerGpuOf, type ScoreContext, scoreParts, weightedScore } from "./score.ts";
 import { byName, ranked, type Scored } from "./select.ts";
 
@@ -33,13 +36,16 @@ export function decide(
     else rejected.push({ node: node.name, site: node.site.name, ...rejection });
   }
   rejected.sort((a, b) => byName(a.node, b.node));
-  const priceMin = lowestPrice(fitting.map((node) => node.site.pricePerNodeHour));
+  const costMin = lowestCost(fitting.map((node) => hourlyCost(node, request)));
   const milliCpuPerGpu = milliCpuPerGpuOf(snapshot.values());
-  const context = { request, siblings, weights, priceMin, milliCpuPerGpu };
+  const context = { request, siblings, weights, costMin, milliCpuPerGpu };
   const scored = ranked(fitting.map((node) => scoreOf(node, context)));
   const [best] = scored;
   const candidates = [...scored, ...rejected];
-  if (best !== undefined) return { ...best, candidates };
+  if (best !== undefined) {
+    const devices = sharesOf(request, must(snapshot.get(best.node), "it was scored"));
+    return { ...best, ...(devices === undefined ? {} : { devices }), candidates };
+  }
   const wouldFit = nearest(request, snapshot);
   return { candidates, ...(wouldFit === undefined ? {} : { wouldFit }) };
 }
@@ -62,6 +68,13 @@ export function summary(candidates: readonly Candidate[]): string {
     .toSorted(([a, x], [b, y]) => y.count - x.count || byName(a, b))
     .map(([filter, { count, reason }]) => `${count} ${filter} (${reason})`);
   return `${head}: ${parts.join(", ")}`;
+}
+
+/** Shares of the devices that the request gets on a node that it fits on; undefined when it asks for none. */
+function sharesOf({ gpu }: PlacementRequest, node: NodeFacts): readonly DeviceShare[] | undefined {
+  if (gpu === undefined) return undefined;
+  const uuids = must(chooseDevices(node, gpu), "the filter found such devices");
+  return uuids.map((uuid) => ({ uuid, milli: gpu.milli }));
 }
 
 function scoreOf(node: NodeFacts, context: ScoreContext): Scored {

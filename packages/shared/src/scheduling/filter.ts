@@ -1,8 +1,11 @@
-import { formatBytes, formatMilliCpu } from "../kernel/quantity.ts";
+import { formatMilliCpu } from "../kernel/quantity.ts";
 import type { LabelSelector, Taint, Toleration } from "../model/metadata.ts";
 import type { Placement } from "../model/resources/placement.ts";
 import { matchesSelector, toleratesTaint } from "../model/selectors.ts";
 import { free, INSTANCES_PER_NODE_MAX, type NodeFacts, type PlacementRequest } from "./facts.ts";
+import { gpuDevices } from "./gpu/devices-filter.ts";
+import { listed, readableBytes } from "./reason-text.ts";
+import { latency } from "./score/latency.ts";
 
 /** The first part of a placement: who may take it at all. In this order; the first that fails is the reason given. */
 export const FILTERS = {
@@ -15,6 +18,8 @@ export const FILTERS = {
   Taints: taints,
   Runtime: runtime,
   Compliance: compliance,
+  Latency: latency,
+  GpuDevices: gpuDevices,
   Resources: resources,
   Ports: ports,
 } as const satisfies Readonly<Record<string, Filter>>;
@@ -36,6 +41,8 @@ export const FILTER_NAMES: readonly FilterName[] = [
   "Taints",
   "Runtime",
   "Compliance",
+  "Latency",
+  "GpuDevices",
   "Resources",
   "Ports",
 ];
@@ -182,8 +189,7 @@ function resources(request: PlacementRequest, node: NodeFacts): string | undefin
   return (
     short("cpu", asked.milliCpu, left.milliCpu, formatMilliCpu) ??
     short("memory", asked.memoryBytes, left.memoryBytes, readableBytes) ??
-    short("disk", asked.diskBytes, left.diskBytes, readableBytes) ??
-    short("gpu", asked.gpuCount, left.gpuCount, String)
+    short("disk", asked.diskBytes, left.diskBytes, readableBytes)
   );
 }
 
@@ -201,20 +207,6 @@ function short(
 function ports(request: PlacementRequest, node: NodeFacts): string | undefined {
   const taken = request.ports.find((p) => node.ports.has(p));
   return taken === undefined ? undefined : `host port ${taken} is in use`;
-}
-
-/** Bytes for people: exact where a binary unit divides them, else rounded down to the largest unit with three digits. */
-function readableBytes(bytes: number): string {
-  const exact = formatBytes(bytes);
-  if (exact.length <= 6) return exact;
-  for (const [unit, size] of [
-    ["Ti", 2 ** 40],
-    ["Gi", 2 ** 30],
-    ["Mi", 2 ** 20],
-    ["Ki", 2 ** 10],
-  ] as const)
-    if (bytes >= size) return `${Math.floor((bytes / size) * 100) / 100}${unit}`;
-  return exact;
 }
 
 function firstReason(
@@ -252,12 +244,4 @@ function selectorReason(
     (e) => !matchesSelector({ matchExpressions: [e] }, labels),
   );
   return `asks ${expression?.key} ${expression?.operator} ${(expression?.values ?? []).join(",")}; ${what} has ${labels[expression?.key ?? ""] ?? "none"}`;
-}
-
-/** Most names that a reason lists. */
-const LISTED_MAX = 5;
-
-function listed(names: readonly string[]): string {
-  const shown = names.slice(0, LISTED_MAX).join(", ");
-  return names.length > LISTED_MAX ? `${shown} and ${names.length - LISTED_MAX} more` : shown;
 }

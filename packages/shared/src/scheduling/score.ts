@@ -12,7 +12,8 @@ import {
 } from "./facts.ts";
 import { siteLabels, untoleratedTaints } from "./filter.ts";
 import { resourcePartOf, wholeDeviceCost } from "./gpu/opportunity-cost.ts";
-import { costPart } from "./score/cost.ts";
+import { MILLI_PER_GPU } from "./gpu/request-mix.ts";
+import { costPart, hourlyCost } from "./score/cost.ts";
 import { NEUTRAL, unit } from "./score/part.ts";
 import { performancePart } from "./score/performance.ts";
 
@@ -23,8 +24,8 @@ export interface ScoreContext {
   readonly request: PlacementRequest;
   readonly siblings: Siblings;
   readonly weights: Weights;
-  /** Lowest known price among the nodes that fit. */
-  readonly priceMin: number | undefined;
+  /** Lowest known cost of the request per hour among the nodes that fit. */
+  readonly costMin: number | undefined;
   /** CPU that comes with one GPU, milli; see `milliCpuPerGpuOf`. */
   readonly milliCpuPerGpu: number;
 }
@@ -33,8 +34,8 @@ export interface ScoreContext {
 export function scoreParts(node: NodeFacts, context: ScoreContext): ScoreParts {
   return {
     resource: unit(resourcePart(node, context)),
-    performance: unit(performancePart(node)),
-    cost: unit(costPart(node.site.pricePerNodeHour, context.priceMin)),
+    performance: unit(performancePart(node, context.request, context.weights.performance)),
+    cost: unit(costPart(hourlyCost(node, context.request), context.costMin)),
     compliance: unit(compliancePart(node, context.request)),
     topology: unit(topologyPart(node, context.request, context.siblings)),
   };
@@ -65,9 +66,11 @@ function resourcePart(
     total > 0 ? (rest - ask) / total : 1;
   const gpu = (): number => {
     if (all.gpuCount === 0) return 1;
-    const room = { milliCpuFree: left.milliCpu, gpusFree: left.gpuCount };
-    const lost = unit(resourcePartOf(wholeDeviceCost(milliCpuPerGpu, room, asked)));
-    const idleRatio = (left.gpuCount - asked.gpuCount) / all.gpuCount;
+    const [gpusFree, gpusAsked] = [freeGpus(node), gpusOf(request)];
+    const room = { milliCpuFree: left.milliCpu, gpusFree };
+    const ask = { milliCpu: asked.milliCpu, gpuCount: gpusAsked };
+    const lost = unit(resourcePartOf(wholeDeviceCost(milliCpuPerGpu, room, ask)));
+    const idleRatio = (gpusFree - gpusAsked) / all.gpuCount;
     return lost * (1 - FULLER_SHARE) + unit(1 - idleRatio) * FULLER_SHARE;
   };
   const terms: readonly (readonly [number, number])[] = [
@@ -79,6 +82,21 @@ function resourcePart(
   const total = terms.reduce((sum, [w]) => sum + amount(w), 0);
   if (total === 0) return NEUTRAL;
   return terms.reduce((sum, [w, value]) => sum + amount(w) * unit(value), 0) / total;
+}
+
+/** What is free of a node's cards, in cards. */
+function freeGpus({ devices }: NodeFacts): number {
+  return devices.reduce(
+    (sum, d) => sum + (d.migProfile === undefined ? amount(d.freeMilli) / MILLI_PER_GPU : 0),
+    0,
+  );
+}
+
+/** What is asked of cards, in cards. */
+function gpusOf({ gpu }: PlacementRequest): number {
+  return gpu === undefined || gpu.migProfile !== undefined
+    ? 0
+    : (gpu.count * gpu.milli) / MILLI_PER_GPU;
 }
 
 /** Share of the GPU term that likes fuller nodes. */
@@ -95,7 +113,8 @@ export function milliCpuPerGpuOf(nodes: Iterable<NodeFacts>): number {
     const has = allocatable(node);
     if (has.gpuCount === 0) continue;
     all = added(all, has);
-    if (amount(node.allocated.gpuCount) > 0) used = added(used, node.allocated);
+    const gpusUsed = has.gpuCount - freeGpus(node);
+    if (gpusUsed > 0) used = added(used, { milliCpu: node.allocated.milliCpu, gpuCount: gpusUsed });
   }
   const { milliCpu, gpuCount } = used.gpuCount > 0 ? used : all;
   const ratio = gpuCount > 0 ? milliCpu / gpuCount : 0;

@@ -95,7 +95,7 @@ const GpuPlacement = Type.Object({
   topology: Type.Optional(
     Type.Union([Type.Literal("nvlink"), Type.Literal("pcie"), Type.Literal("numa")]),
   ),
-  /** True: a node without such devices is none. False (default): they are preferred. */
+  /** True: a node without such devices will not do. False (default): of the node's devices the closest are taken. */
   topologyRequired: Type.Optional(Type.Boolean()),
 });
 
@@ -122,6 +122,21 @@ export const Placement = Type.Object({
   gpu: Type.Optional(GpuPlacement),
   /** Compliance attributes that a site or cluster must carry, for example `data-residency: cn`. */
   compliance: Type.Optional(Type.Record(Type.String(), Type.String())),
+  /** Round trip to a site or region that is promised: a place known to be further is not taken. */
+  latency: Type.Optional(
+    Type.Object({
+      to: Type.String({ minLength: 1, maxLength: 63 }),
+      /** 95th percentile, milliseconds. */
+      maxMs: Type.Number({ exclusiveMinimum: 0, maximum: 60_000 }),
+    }),
+  ),
+  /** Where its data comes from, and how much: what that costs on the way counts as cost. */
+  data: Type.Optional(
+    Type.Object({
+      region: Type.String({ minLength: 1, maxLength: 63 }),
+      gbPerDay: Type.Number({ minimum: 0, maximum: 1e6 }),
+    }),
+  ),
   /** Absent: each replica goes where its own score is best. */
   replicaScheduling: Type.Optional(ReplicaScheduling),
   spreadConstraints: Type.Optional(Type.Array(SpreadConstraint, { maxItems: 4 })),
