@@ -145,6 +145,8 @@ export interface PlacementRequest {
   readonly nodeName?: string;
   readonly tolerations: readonly Toleration[];
   readonly fleet?: FleetFacts;
+  /** True: pays spot prices where the price list has one, and may be moved when the spot market takes the node back. */
+  readonly spot?: boolean;
 }
 
 /** How many instances of the same component are where, the one to be placed not counted. */
@@ -161,10 +163,19 @@ export interface ResourceWeights {
   readonly storage: number;
 }
 
+/** Weights of what is measured within the performance part. */
+export interface PerformanceWeights {
+  readonly latency: number;
+  readonly network: number;
+  readonly disk: number;
+}
+
 /** Weights of a decision: the parts sum up to 1. */
 export interface Weights {
   readonly parts: ScoreParts;
   readonly resources: ResourceWeights;
+  /** Absent: latency alone. */
+  readonly performance?: PerformanceWeights;
 }
 
 /** The outcome: where to, and why there and not elsewhere. */

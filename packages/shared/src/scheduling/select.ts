@@ -8,6 +8,8 @@ export interface Scored {
   readonly site: string;
   readonly score: number;
   readonly parts: ScoreParts;
+  /** What its score would have used and is not known; absent: everything is. */
+  readonly unknown?: string[];
 }
 
 /** Best first; equal scores by name, so that the same input always gives the same order. */

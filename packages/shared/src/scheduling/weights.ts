@@ -1,6 +1,6 @@
 import type { ScoreParts } from "../model/resources/edge.ts";
 import type { SchedulingProfileSpec } from "../model/resources/policy.ts";
-import { amount, type ResourceWeights, type Weights } from "./facts.ts";
+import { amount, type PerformanceWeights, type ResourceWeights, type Weights } from "./facts.ts";
 
 /** The article's weights of the five parts. */
 export const ARTICLE_PARTS: ScoreParts = {
@@ -39,7 +39,12 @@ export function weightsOf(profile: SchedulingProfileSpec | undefined): Weights {
     cost: switched(raw.cost, costAware),
     performance: switched(raw.performance, performanceAware),
   });
-  return { parts, resources: resourceWeights(resources) };
+  const performance = performanceWeights(performanceAware?.metrics);
+  return {
+    parts,
+    resources: resourceWeights(resources),
+    ...(performance === undefined ? {} : { performance }),
+  };
 }
 
 interface Aware {
@@ -55,6 +60,26 @@ function resourceWeights(
     return resource === undefined ? [] : [[resource, amount(weight)] as const];
   });
   return { ...ARTICLE_RESOURCES, ...Object.fromEntries(said) };
+}
+
+/** Metrics that a profile may name, and what each weighs. */
+export const PERFORMANCE_METRICS: Readonly<Record<string, keyof PerformanceWeights>> = {
+  "p95-latency": "latency",
+  "network-bandwidth": "network",
+  "disk-iops": "disk",
+};
+
+/** Undefined when no metric is named that is known and weighs something. */
+function performanceWeights(
+  metrics: readonly { readonly name: string; readonly weight: number }[] | undefined,
+): PerformanceWeights | undefined {
+  const weights = { latency: 0, network: 0, disk: 0 };
+  for (const { name, weight } of metrics ?? []) {
+    const metric = PERFORMANCE_METRICS[name];
+    if (metric !== undefined) weights[metric] = amount(weight);
+  }
+  const sum = weights.latency + weights.network + weights.disk;
+  return sum > 0 && Number.isFinite(sum) ? weights : undefined;
 }
 
 function normalised(parts: ScoreParts): ScoreParts {

@@ -105,6 +105,8 @@ export const Candidate = Type.Object({
   site: Type.String(),
   score: Type.Optional(Type.Number()),
   parts: Type.Optional(ScoreParts),
+  /** What its score would have used and is not known: it counted as neutral. */
+  unknown: Type.Optional(Type.Array(Type.String())),
   filter: Type.Optional(Type.String()),
   reason: Type.Optional(Type.String()),
 });

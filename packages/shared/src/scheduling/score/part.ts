@@ -12,3 +12,8 @@ export function unit(value: number): number {
 export function isKnown(value: number | undefined): value is number {
   return value !== undefined && Number.isFinite(value) && value >= 0;
 }
+
+/** True for a measurement that may decide. A round trip takes time and a disk writes something: 0 is a fault of who measured. */
+export function isMeasured(value: number | undefined): value is number {
+  return isKnown(value) && value > 0;
+}
