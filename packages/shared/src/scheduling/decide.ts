@@ -13,6 +13,7 @@ import { allRejections, firstRejection } from "./filter.ts";
 import { hourlyCost, lowestCost } from "./score/cost.ts";
 import { chooseDevices } from "./gpu/choose-devices.ts";
 import { milliCpuPerGpuOf, type ScoreContext, scoreParts, weightedScore } from "./score.ts";
+import { unknownsOf } from "./score/unknowns.ts";
 import { byName, ranked, type Scored } from "./select.ts";
 
 /** Nobody else of the component is placed. */
@@ -80,7 +81,9 @@ function sharesOf({ gpu }: PlacementRequest, node: NodeFacts): readonly DeviceSh
 function scoreOf(node: NodeFacts, context: ScoreContext): Scored {
   const parts = scoreParts(node, context);
   const score = weightedScore(parts, context.weights.parts);
-  return { node: node.name, site: node.site.name, score, parts };
+  const unknown = unknownsOf(node, context.request, context.weights.performance);
+  const scored = { node: node.name, site: node.site.name, score, parts };
+  return unknown.length === 0 ? scored : { ...scored, unknown: [...unknown] };
 }
 
 /** The node that fails the fewest filters, when that is one only. */
