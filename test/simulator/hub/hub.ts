@@ -14,6 +14,7 @@ import { NodeAssignments } from "@flotilla/hub/app/node/node-assignments";
 import { NamespaceCleaner } from "@flotilla/hub/app/resources/namespace-cleaner";
 import type { ResourceApi } from "@flotilla/hub/app/resources/ports";
 import { ResourceService } from "@flotilla/hub/app/resources/resource-service";
+import { Scheduler } from "@flotilla/hub/app/scheduling/scheduler";
 import { must } from "@flotilla/shared/kernel/assert";
 import { parseNodeId } from "@flotilla/shared/kernel/ids";
 import { runServices } from "@flotilla/shared/platform/supervisor";
@@ -188,7 +189,10 @@ export class HubHost implements MachineTime {
       desired,
       new NamespaceCleaner(deps),
       new FleetController({}, { ...deps, events }),
-      new ApplicationController({}, { ...deps, events, sha256 }),
+      new ApplicationController(
+        {},
+        { ...deps, events, sha256, scheduler: new Scheduler(deps), turn: () => Promise.resolve() },
+      ),
       new GarbageCollector({}, { ...deps, events }),
       new NoticeController({}, deps),
     ];

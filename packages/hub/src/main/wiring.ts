@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import type { Clock } from "@flotilla/shared/kernel/clock";
 import type { Random } from "@flotilla/shared/kernel/random";
 import type { Log, Metrics, Service } from "@flotilla/shared/kernel/service";
@@ -45,6 +46,7 @@ import { NODE_METRICS } from "../app/node/metrics.ts";
 import { NodeAssignments } from "../app/node/node-assignments.ts";
 import { NamespaceCleaner } from "../app/resources/namespace-cleaner.ts";
 import { ResourceService } from "../app/resources/resource-service.ts";
+import { Scheduler } from "../app/scheduling/scheduler.ts";
 import { openAdminAccess } from "./admin-access.ts";
 import { type HubConfig, splitAddress } from "./config.ts";
 import { LateLink } from "./late-link.ts";
@@ -131,7 +133,10 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
     desired,
     new NamespaceCleaner(deps),
     new FleetController({}, { ...deps, events }),
-    new ApplicationController({}, { ...deps, events, sha256 }),
+    new ApplicationController(
+      {},
+      { ...deps, events, sha256, scheduler: new Scheduler(deps), turn: () => setImmediate() },
+    ),
     new GarbageCollector({}, { ...deps, events }),
     new NoticeController({}, deps),
   ];

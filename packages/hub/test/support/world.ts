@@ -8,6 +8,7 @@ import { SeededRandom } from "@flotilla/shared/testing/seeded-random";
 import { silentLog } from "@flotilla/shared/testing/silent-log";
 import { ApplicationController } from "../../src/app/application/application-controller.ts";
 import type { AnyObject, ResourceStore } from "../../src/app/resources/ports.ts";
+import { Scheduler } from "../../src/app/scheduling/scheduler.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { edgeNode, inventory, reading } from "./node-builders.ts";
 
@@ -50,7 +51,11 @@ export class World<S extends ResourceStore = MemoryStore> {
   }
 
   controller(options: { readonly changesMax?: number } = {}): ApplicationController {
-    return new ApplicationController(options, this.deps);
+    return new ApplicationController(options, {
+      ...this.deps,
+      scheduler: new Scheduler({ store: this.store }),
+      turn: () => Promise.resolve(),
+    });
   }
 
   /** Passes until one writes nothing. */

@@ -141,7 +141,7 @@ function requestOf(
   const placements = [fleet?.placement, component.placement].filter((p) => p !== undefined);
   return {
     kind: component.type,
-    ...requestsOf(containers),
+    ...requestsOf(containers, placements),
     placements,
     nodeSelector: spec.nodeSelector === undefined ? {} : { matchLabels: spec.nodeSelector },
     ...(spec.nodeName === undefined ? {} : { nodeName: spec.nodeName }),

@@ -1,16 +1,9 @@
 import { jsonEqual } from "@flotilla/shared/kernel/json";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { AssignmentSpec, AssignmentStatus } from "@flotilla/shared/model/resources/edge";
-import { decide, summary } from "@flotilla/shared/scheduling/decide";
-import {
-  type Decision,
-  type NodeFacts,
-  release,
-  reserve,
-  type Weights,
-} from "@flotilla/shared/scheduling/facts";
+import { summary } from "@flotilla/shared/scheduling/decide";
+import type { Decision, Weights } from "@flotilla/shared/scheduling/facts";
 import { shortened } from "@flotilla/shared/scheduling/select";
-import { usedBy } from "../scheduling/snapshot.ts";
 import { assignmentName, type ResolvedComponent } from "./component.ts";
 
 type Assignment = ObjectOf<"Assignment">;
@@ -31,23 +24,15 @@ export interface PlanHappening {
   readonly message: string;
 }
 
-/**
- * A plan in the making: nodes and assignments as they will be, and the changes that lead there. Reserves and releases
- * are seen by every later decision, so that no plan gives the same room twice.
- */
+/** A plan in the making: assignments as they will be, and the changes that lead there. */
 export class Draft {
-  readonly nodes: Map<string, NodeFacts>;
   readonly changes: AssignmentChange[] = [];
   readonly happenings: PlanHappening[] = [];
   readonly #options: DraftOptions;
   readonly #assignments: Map<string, Assignment>;
-  /** Grows when room is given back: a decision that found none is good until then. */
-  #releaseCount = 0;
-  readonly #unplaceable = new Map<string, { readonly at: number; readonly decision: Decision }>();
 
   constructor(options: DraftOptions) {
     this.#options = options;
-    this.nodes = new Map(options.nodes);
     this.#assignments = new Map(options.assignments.map((a) => [a.metadata.name, a]));
   }
 
@@ -68,39 +53,13 @@ export class Draft {
       .toSorted((a, b) => a.spec.index - b.spec.index);
   }
 
-  /** Where the component's next instance belongs. The instance itself must have been released. */
-  decide(component: ResolvedComponent): Decision {
-    const known = this.#unplaceable.get(component.name);
-    if (known !== undefined && known.at === this.#releaseCount) return known.decision;
-    const { weights } = this.#options;
-    const decision = decide(component.request, this.nodes, weights, this.#siblings(component.name));
-    if (decision.node === undefined)
-      this.#unplaceable.set(component.name, { at: this.#releaseCount, decision });
-    return decision;
-  }
-
-  /** Takes an assignment's room away from its node. */
-  release(assignment: Assignment): void {
-    const node = this.nodes.get(assignment.spec.node ?? "");
-    if (node === undefined) return;
-    this.nodes.set(node.name, release(node, usedBy(assignment)));
-    this.#releaseCount++;
-  }
-
-  /** Gives an assignment its room on its node. */
-  reserve(assignment: Assignment): void {
-    const node = this.nodes.get(assignment.spec.node ?? "");
-    if (node !== undefined) this.nodes.set(node.name, reserve(node, usedBy(assignment)));
-  }
-
   remove(assignment: Assignment, why: string): void {
-    this.release(assignment);
     this.#assignments.delete(assignment.metadata.name);
     this.changes.push({ before: assignment, after: undefined });
     this.tell("application", "Normal", "Removed", `${assignment.metadata.name}: ${why}`);
   }
 
-  /** Puts the assignment in its new form; writes nothing when it is the same. Its room must be settled by the caller. */
+  /** Puts the assignment in its new form; writes nothing when it is the same. */
   put(before: Assignment | undefined, after: Assignment): void {
     this.#assignments.set(after.metadata.name, after);
     if (before !== undefined && jsonEqual(before, after)) return;
@@ -117,8 +76,8 @@ export class Draft {
   }
 
   /**
-   * Places a released (or new) assignment by the decision, with the spec that is asked for; without a node it waits, and
-   * says why. `why` tells what made it move.
+   * Places an assignment by the decision, with the spec that is asked for; without a node it waits, and says why. `why` tells
+   * what made it move.
    */
   settle(
     before: Assignment | undefined,
@@ -143,7 +102,6 @@ export class Draft {
       },
       status: sameButTime(before?.status, explained) ? (before?.status ?? explained) : explained,
     });
-    this.reserve(after);
     this.put(before, after);
     this.#tellSettled(before, after, why);
     return after;
@@ -163,7 +121,7 @@ export class Draft {
     );
   }
 
-  /** The same place, another spec or message. The room is released and reserved again by the caller. */
+  /** The same place, another spec or message. */
   rewrite(before: Assignment, target: Target, message: string | undefined): Assignment {
     const { message: _old, ...status } = before.status ?? {};
     const { node, site, score, parts, weights } = before.spec;
@@ -225,24 +183,11 @@ export class Draft {
     else if (from !== to)
       this.tell(after, "Normal", "Moved", `from ${from} to ${placeText(after)}${because}`);
   }
-
-  #siblings(component: string): Parameters<typeof decide>[3] {
-    const byNode = new Map<string, number>();
-    const bySite = new Map<string, number>();
-    for (const { spec } of this.#assignments.values()) {
-      const node = spec.component === component ? this.nodes.get(spec.node ?? "") : undefined;
-      if (node === undefined) continue;
-      byNode.set(node.name, (byNode.get(node.name) ?? 0) + 1);
-      bySite.set(node.site.name, (bySite.get(node.site.name) ?? 0) + 1);
-    }
-    return { byNode, bySite };
-  }
 }
 
 interface DraftOptions {
   readonly application: ObjectOf<"Application">;
   readonly assignments: readonly Assignment[];
-  readonly nodes: ReadonlyMap<string, NodeFacts>;
   readonly weights: Weights;
   readonly nowIso: string;
   readonly newUid: () => string;

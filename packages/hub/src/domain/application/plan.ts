@@ -1,8 +1,8 @@
 import { jsonEqual } from "@flotilla/shared/kernel/json";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { NodeLife } from "@flotilla/shared/model/lease";
 import type { ApplicationStatus } from "@flotilla/shared/model/resources/application";
-import type { NodeFacts, Snapshot, Weights } from "@flotilla/shared/scheduling/facts";
-import { firstRejection } from "@flotilla/shared/scheduling/filter";
+import type { Decision, NodeFacts, Weights } from "@flotilla/shared/scheduling/facts";
 import {
   assignmentName,
   type ComponentContext,
@@ -12,7 +12,7 @@ import {
   resolveComponent,
 } from "./component.ts";
 import { type Displacement, displacementOf } from "./displacement.ts";
-import { type AssignmentChange, Draft, type PlanHappening } from "./draft.ts";
+import { type AssignmentChange, Draft, type PlanHappening, type Target } from "./draft.ts";
 import { isAvailable, isFailed, isSucceeded } from "./instance-state.ts";
 import { nextUpdates } from "./rolling-update.ts";
 import { applicationStatus, type ComponentOutcome } from "./status.ts";
@@ -26,8 +26,9 @@ export interface PlanInput extends ComponentContext {
   readonly assignments: readonly Assignment[];
   /** The Assignment that has this name in the Application's namespace, whoever's it is. */
   readonly assignmentNamed: (name: string) => Assignment | undefined;
-  readonly nodes: Snapshot;
-  readonly nodeObjects: ReadonlyMap<string, ObjectOf<"EdgeNode">>;
+  /** A node as placement sees it; what is assigned to it is not asked. */
+  readonly factsOf: (node: string) => NodeFacts | undefined;
+  readonly nodeObjectOf: (node: string) => ObjectOf<"EdgeNode"> | undefined;
   readonly weights: Weights;
   /** False when the spec names a SchedulingProfile that does not exist. */
   readonly profileFound: boolean;
@@ -37,36 +38,112 @@ export interface PlanInput extends ComponentContext {
   readonly changesMax: number;
 }
 
-/** Next steps of one Application, as data. Committing all of them, or none, is up to the caller. */
+/**
+ * An instance that needs a place, and what becomes of the one that it has:
+ * `place` it has none · `leave` it goes, whether or not another is found · `move` it goes when another is found, else it
+ * stays · `refit` it stays when what it asks for now fits there too, else as `leave`. A decision for the node that it has
+ * means that it stays.
+ */
+export interface Want {
+  readonly kind: "place" | "leave" | "move" | "refit";
+  /** Name of the Assignment. */
+  readonly name: string;
+  readonly target: Target;
+  /** Absent: the Assignment is still to be made. */
+  readonly before?: Assignment;
+  /** Why it moves. */
+  readonly why?: string;
+}
+
+/** One Application, compared: what can be done at once, and what waits for a decision of the scheduler. */
 export interface Plan {
+  readonly input: PlanInput;
+  readonly draft: Draft;
+  readonly wants: readonly Want[];
+  readonly outcomes: readonly ComponentOutcome[];
+}
+
+/** What is to be committed, all or nothing, and told once it is. */
+export interface Completed {
   readonly changes: readonly AssignmentChange[];
   readonly happenings: readonly PlanHappening[];
-  /** Nodes after the changes. */
-  readonly nodes: ReadonlyMap<string, NodeFacts>;
   readonly status: ApplicationStatus;
 }
 
 /**
- * Compares what an Application asks for with the assignments that exist and the nodes as they are, and says what to
- * change. Level-triggered: it looks at the state alone, so that any number of passes after any crash end at the same.
+ * Compares what an Application asks for with the assignments that exist and the nodes as they are. Level-triggered: it looks
+ * at the state alone, so that any number of passes after any crash end at the same.
  */
 export function planApplication(input: PlanInput): Plan {
   const draft = new Draft(input);
+  const wants: Want[] = [];
   const components = input.application.spec.components.map((c) => resolveComponent(c, input));
   removeStrays(draft, components);
+  const planner: Planner = { draft, input, components, wants };
   const outcomes = components.map((c): ComponentOutcome => {
-    const message = isResolved(c) ? planComponent(draft, c, input, components) : c.problem;
+    const message = isResolved(c) ? planComponent(planner, c) : c.problem;
     return { component: c, ...(message === undefined ? {} : { message }) };
   });
+  return { input, draft, wants, outcomes };
+}
+
+/** Brings the scheduler's decisions into a plan. A want without a decision is left as it is, for a later pass. */
+export function completePlan(
+  { input, draft, wants, outcomes }: Plan,
+  decisionOf: (want: Want) => Decision | undefined,
+): Completed {
+  for (const want of wants) {
+    const decision = decisionOf(want);
+    if (decision !== undefined) carryOut(draft, want, decision);
+  }
   const status = applicationStatus({
     application: input.application,
     outcomes,
     assignments: draft.assignments,
-    nodes: draft.nodes,
+    lifeOf: (node) => lifeOf(input, node),
     profileFound: input.profileFound,
     nowIso: input.nowIso,
   });
-  return { changes: draft.changes, happenings: draft.happenings, nodes: draft.nodes, status };
+  return { changes: draft.changes, happenings: draft.happenings, status };
+}
+
+interface Planner {
+  readonly draft: Draft;
+  readonly input: PlanInput;
+  readonly components: readonly (ResolvedComponent | ComponentProblem)[];
+  readonly wants: Want[];
+}
+
+function lifeOf(input: PlanInput, node: string): NodeLife | undefined {
+  return input.factsOf(node)?.life;
+}
+
+function carryOut(draft: Draft, want: Want, decision: Decision): void {
+  const { kind, before, target, why } = want;
+  const stays = before !== undefined && decision.node === before.spec.node;
+  if (kind === "refit" && stays) {
+    const after = draft.rewrite(before, target, undefined);
+    if (before.spec.desired.specDigest !== target.component.specDigest)
+      draft.tell(after, "Normal", "Updated", updatedMessage(after));
+    return;
+  }
+  if (kind === "move" && stays) {
+    stay(draft, before, target, `${why} and no other node fits; it stays there`);
+    return;
+  }
+  draft.settle(before, target, decision, kind === "refit" ? misfit(before, decision) : why);
+}
+
+/** Why the new spec does not go where the old one is. */
+function misfit(before: Assignment | undefined, { candidates }: Decision): string {
+  const node = before?.spec.node;
+  const here = candidates.find((c) => c.node === node);
+  const because = here?.filter === undefined ? "" : `: ${here.filter} (${here.reason ?? ""})`;
+  return `the new spec does not fit on ${node}${because}`;
+}
+
+function updatedMessage({ spec }: Assignment): string {
+  return `${spec.node}: new spec ${spec.desired.specDigest.slice(0, 12)}`;
 }
 
 /** Instances of components that the spec does not name any more. */
@@ -81,12 +158,8 @@ function removeStrays(
 }
 
 /** Steps of one component. Answers what its status should say, if anything stands in the way. */
-function planComponent(
-  draft: Draft,
-  component: ResolvedComponent,
-  input: PlanInput,
-  components: readonly (ResolvedComponent | ComponentProblem)[],
-): string | undefined {
+function planComponent(planner: Planner, component: ResolvedComponent): string | undefined {
+  const { draft } = planner;
   const existing = draft.of(component.name);
   const views = existing.map((a) => ({
     index: a.spec.index,
@@ -103,38 +176,33 @@ function planComponent(
   for (const assignment of existing)
     if (removed.has(assignment.spec.index) && !draft.isFull)
       draft.remove(assignment, "no longer asked for");
-  reviseAll(draft, component, input);
-  const waitsFor = component.dependsOn.find((name) => !isDone(draft, name, components));
+  reviseAll(planner, component);
+  const waitsFor = component.dependsOn.find((name) => !isDone(planner, name));
   if (waitsFor !== undefined && wanted.create.length > 0) return `waits for component ${waitsFor}`;
-  return createAll(draft, component, input, wanted.create);
+  return createAll(planner, component, wanted.create);
 }
 
 function createAll(
-  draft: Draft,
+  planner: Planner,
   component: ResolvedComponent,
-  input: PlanInput,
   indexes: readonly number[],
 ): string | undefined {
+  const { input } = planner;
   let message: string | undefined;
-  for (const index of indexes) {
-    if (draft.isFull) break;
+  for (const index of indexes.slice(0, input.changesMax)) {
     const name = assignmentName(input.application.metadata.name, component.name, index);
     const holder = input.assignmentNamed(name);
     // The own one is absent from the draft only while it is being deleted; its name is free in the next pass.
     if (holder !== undefined && holder.spec.applicationUid !== input.application.metadata.uid)
       message = `the name ${name} belongs to application ${holder.spec.application}; rename one of them`;
     else if (holder === undefined)
-      draft.settle(undefined, { component, index }, draft.decide(component));
+      planner.wants.push({ kind: "place", name, target: { component, index } });
   }
   return message;
 }
 
 /** Ready or finished: what a dependent waits for. */
-function isDone(
-  draft: Draft,
-  name: string,
-  components: readonly (ResolvedComponent | ComponentProblem)[],
-): boolean {
+function isDone({ draft, components }: Planner, name: string): boolean {
   const component = components.find((c) => c.name === name);
   if (component === undefined) return false;
   const own = draft.of(name);
@@ -149,7 +217,8 @@ interface Revision {
 }
 
 /** Existing instances: keeps, updates, moves or unplaces each; a serving one only when it is its turn. */
-function reviseAll(draft: Draft, component: ResolvedComponent, input: PlanInput): void {
+function reviseAll(planner: Planner, component: ResolvedComponent): void {
+  const { draft, input } = planner;
   const revisions = draft
     .of(component.name)
     .filter((a) => !isEnded(a, component))
@@ -159,16 +228,16 @@ function reviseAll(draft: Draft, component: ResolvedComponent, input: PlanInput)
         node === undefined
           ? undefined
           : displacementOf(
-              { name: node, facts: draft.nodes.get(node) },
-              input.nodeObjects.get(node),
+              { name: node, facts: input.factsOf(node) },
+              input.nodeObjectOf(node),
               component.request,
             );
       return { assignment, displacement, restarts: desired.specDigest !== component.specDigest };
     });
-  const turn = component.type === "Job" ? undefined : nextUpdates(revisions.map(updatable(draft)));
+  const turn = component.type === "Job" ? undefined : nextUpdates(revisions.map(updatable(input)));
   for (const revision of revisions) {
     if (draft.isFull) return;
-    revise(draft, component, revision, turn?.has(revision.assignment.spec.index) ?? true);
+    revise(planner, component, revision, turn?.has(revision.assignment.spec.index) ?? true);
   }
 }
 
@@ -180,86 +249,46 @@ function isEnded(assignment: Assignment, component: ResolvedComponent): boolean 
 }
 
 const updatable =
-  (draft: Draft) =>
+  (input: PlanInput) =>
   ({ assignment, displacement, restarts }: Revision) => ({
     index: assignment.spec.index,
     waiting: restarts || displacement?.urgency === "asked",
     available: isAvailable(assignment),
-    reachable: draft.nodes.get(assignment.spec.node ?? "")?.life === "ready",
+    reachable: lifeOf(input, assignment.spec.node ?? "") === "ready",
   });
 
+/** What each displacement comes to. */
+const WANT_OF = { gone: "leave", asked: "leave", lost: "move" } as const;
+
 function revise(
-  draft: Draft,
+  { draft, wants }: Planner,
   component: ResolvedComponent,
-  revision: Revision,
+  { assignment, displacement, restarts }: Revision,
   isItsTurn: boolean,
 ): void {
-  const { assignment, displacement, restarts } = revision;
+  const { name } = assignment.metadata;
   const target = { component, index: assignment.spec.index };
   if (assignment.spec.node === undefined) {
-    draft.settle(assignment, target, draft.decide(component));
-    return;
+    wants.push({ kind: "place", name, target, before: assignment });
+  } else if (displacement !== undefined) {
+    const { urgency, reason } = displacement;
+    if (urgency !== "asked" || isItsTurn)
+      wants.push({ kind: WANT_OF[urgency], name, target, before: assignment, why: reason });
+  } else if (!restarts || isItsTurn) {
+    if (draft.isCurrent(assignment, target)) return;
+    if (restarts || !jsonEqual(assignment.spec.requests, component.request.amounts))
+      wants.push({ kind: "refit", name, target, before: assignment });
+    else draft.rewrite(assignment, target, undefined);
   }
-  if (displacement !== undefined) {
-    displace(draft, revision, displacement, { component, isItsTurn });
-    return;
-  }
-  if (restarts && !isItsTurn) return;
-  updateInPlace(draft, assignment, component);
 }
 
-function displace(
-  draft: Draft,
-  { assignment }: Revision,
-  { urgency, reason }: Displacement,
-  { component, isItsTurn }: { component: ResolvedComponent; isItsTurn: boolean },
-): void {
-  const target = { component, index: assignment.spec.index };
-  if (urgency === "asked" && !isItsTurn) return;
-  draft.release(assignment);
-  const decision = draft.decide(component);
-  if (urgency !== "lost" || decision.node !== undefined) {
-    draft.settle(assignment, target, decision, reason);
-    return;
-  }
-  // It may well run there, cut off; taking it away would gain nothing. What it is to run then is told when it returns.
-  draft.reserve(assignment);
-  updateInPlace(draft, assignment, component, `${reason} and no other node fits; it stays there`);
-}
-
-/** Brings the instance's spec up to date where it is; moves it when what it now asks for does not fit there. */
-function updateInPlace(
-  draft: Draft,
-  assignment: Assignment,
-  component: ResolvedComponent,
-  message?: string,
-): void {
-  const target = { component, index: assignment.spec.index };
+/**
+ * Leaves an instance on a node that is not heard of: it may well run there, cut off, and taking it away would gain nothing.
+ * It is told the new spec when the node returns.
+ */
+function stay(draft: Draft, assignment: Assignment, target: Target, message: string): void {
   if (draft.isCurrent(assignment, target, message)) return;
-  const node = assignment.spec.node ?? "";
-  const restarts = assignment.spec.desired.specDigest !== component.specDigest;
-  if (!restarts && jsonEqual(assignment.spec.requests, component.request.amounts)) {
-    draft.rewrite(assignment, target, message);
-    return;
-  }
-  draft.release(assignment);
-  const facts = draft.nodes.get(node);
-  const rejection =
-    facts === undefined
-      ? undefined
-      : firstRejection(component.request, facts, ["Resources", "Ports"]);
-  if (rejection === undefined) {
-    const after = draft.rewrite(assignment, target, message);
-    draft.reserve(after);
-    if (restarts)
-      draft.tell(
-        after,
-        "Normal",
-        "Updated",
-        `${node}: new spec ${component.specDigest.slice(0, 12)}`,
-      );
-    return;
-  }
-  const reason = `the new spec does not fit on ${node}: ${rejection.filter} (${rejection.reason})`;
-  draft.settle(assignment, target, draft.decide(component), reason);
+  const restarts = assignment.spec.desired.specDigest !== target.component.specDigest;
+  const after = draft.rewrite(assignment, target, message);
+  if (restarts) draft.tell(after, "Normal", "Updated", updatedMessage(after));
 }

@@ -1,10 +1,10 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { NodeLife } from "@flotilla/shared/model/lease";
 import { type Condition, withCondition } from "@flotilla/shared/model/metadata";
 import type {
   ApplicationStatus,
   ComponentStatus,
 } from "@flotilla/shared/model/resources/application";
-import type { Snapshot } from "@flotilla/shared/scheduling/facts";
 import { type ComponentProblem, isResolved, type ResolvedComponent } from "./component.ts";
 import { isAvailable, isFailed, isSucceeded, reportOf } from "./instance-state.ts";
 
@@ -33,7 +33,7 @@ export function applicationStatus(input: {
   readonly application: ObjectOf<"Application">;
   readonly outcomes: readonly ComponentOutcome[];
   readonly assignments: readonly ObjectOf<"Assignment">[];
-  readonly nodes: Snapshot;
+  readonly lifeOf: (node: string) => NodeLife | undefined;
   /** False when the spec names a SchedulingProfile that does not exist. */
   readonly profileFound: boolean;
   readonly nowIso: string;
@@ -49,8 +49,7 @@ export function applicationStatus(input: {
     waiting: assignments.find((a) => a.spec.node === undefined),
     waitingCount: assignments.filter((a) => a.spec.node === undefined).length,
     isAway: assignments.some(
-      (a) =>
-        a.spec.node !== undefined && !isEnded(a) && input.nodes.get(a.spec.node)?.life !== "ready",
+      (a) => a.spec.node !== undefined && !isEnded(a) && input.lifeOf(a.spec.node) !== "ready",
     ),
   };
   const { generation } = application.metadata;

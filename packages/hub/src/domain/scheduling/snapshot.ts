@@ -2,7 +2,6 @@ import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import {
   NO_CAPACITY,
   type NodeFacts,
-  reserveAll,
   type SiteFacts,
   type Use,
 } from "@flotilla/shared/scheduling/facts";
@@ -17,24 +16,6 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
   x86_64: "amd64",
   aarch64: "arm64",
 };
-
-/** Facts of all nodes, from what is stored. */
-export function snapshotOf(objects: {
-  readonly nodes: readonly ObjectOf<"EdgeNode">[];
-  readonly sites: readonly ObjectOf<"Site">[];
-  readonly assignments: readonly ObjectOf<"Assignment">[];
-}): Map<string, NodeFacts> {
-  const sites = new Map(objects.sites.map((s) => [s.metadata.name, siteFacts(s)]));
-  const facts = new Map(
-    objects.nodes.map((n) => [n.metadata.name, nodeFacts(n, sites.get(n.spec.site))]),
-  );
-  const byNode = Map.groupBy(objects.assignments, (a) => a.spec.node);
-  for (const [name, assignments] of byNode) {
-    const node = facts.get(name ?? "");
-    if (node !== undefined) facts.set(node.name, reserveAll(node, assignments.map(usedBy)));
-  }
-  return facts;
-}
 
 /** What an assignment takes of its node: nothing but its place once it has finished. */
 export function usedBy(assignment: ObjectOf<"Assignment">): Use {
@@ -54,7 +35,8 @@ export function siteLabelsOf(site: ObjectOf<"Site">): Labels {
   };
 }
 
-function siteFacts(site: ObjectOf<"Site">): SiteFacts {
+/** A site as placement sees it. */
+export function siteFacts(site: ObjectOf<"Site">): SiteFacts {
   const { taints, pricePerNodeHour, latencyMs } = site.spec;
   return {
     name: site.metadata.name,
@@ -66,7 +48,8 @@ function siteFacts(site: ObjectOf<"Site">): SiteFacts {
   };
 }
 
-function nodeFacts(node: ObjectOf<"EdgeNode">, site: SiteFacts | undefined): NodeFacts {
+/** A node as placement sees it, without what is assigned to it. */
+export function nodeFacts(node: ObjectOf<"EdgeNode">, site: SiteFacts | undefined): NodeFacts {
   const { spec, status = {} } = node;
   return {
     name: node.metadata.name,

@@ -1,0 +1,64 @@
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import { weightsOf } from "@flotilla/shared/scheduling/weights";
+import type { PlanInput } from "../../domain/application/plan.ts";
+import { fleetFactsOf, membersOf } from "../../domain/fleet/members.ts";
+import type { ResourceStore } from "../resources/ports.ts";
+import type { FleetMirror } from "../scheduling/fleet-mirror.ts";
+
+type Application = ObjectOf<"Application">;
+
+interface Sources {
+  readonly store: ResourceStore;
+  readonly mirror: FleetMirror;
+}
+
+type ReadInput = Omit<PlanInput, "sha256" | "nowIso" | "newUid" | "changesMax">;
+
+/** What the hub knows of everything that one Application is planned from. */
+export function planInputOf(application: Application, sources: Sources): ReadInput {
+  const { store, mirror } = sources;
+  const { namespace = "", name } = application.metadata;
+  const { schedulingProfile } = application.spec;
+  const profile =
+    schedulingProfile === undefined
+      ? undefined
+      : store.get("SchedulingProfile", "", schedulingProfile);
+  const fleet = fleetOf(application, sources);
+  return {
+    application,
+    assignments: [...mirror.assignments.ofApplication(`${namespace}/${name}`)].filter((a) =>
+      belongsTo(a, application),
+    ),
+    assignmentNamed: (assignment) => store.get("Assignment", namespace, assignment),
+    configMapOf: (configMap) => store.get("ConfigMap", namespace, configMap),
+    factsOf: (node) => mirror.factsOf(node),
+    nodeObjectOf: (node) => mirror.nodeObjectOf(node),
+    weights: weightsOf(profile?.spec),
+    profileFound: schedulingProfile === undefined || profile !== undefined,
+    ...(fleet === undefined ? {} : { fleet }),
+  };
+}
+
+/** Its own, and those left behind by an Application of its name that was deleted without them, which it adopts. */
+function belongsTo({ metadata, spec }: ObjectOf<"Assignment">, application: Application): boolean {
+  const isOwned = (metadata.ownerReferences ?? []).some((o) => o.kind === "Application");
+  return !isOwned || spec.applicationUid === application.metadata.uid;
+}
+
+/** The fleet that the Application names: of its own namespace, else the first of that name. */
+function fleetOf({ spec, metadata }: Application, { store, mirror }: Sources): PlanInput["fleet"] {
+  if (spec.fleet === undefined) return undefined;
+  const { name, namespace } = spec.fleet;
+  const fleet =
+    store.get("Fleet", namespace ?? metadata.namespace ?? "", name) ??
+    (namespace === undefined
+      ? store.list("Fleet").find((f) => f.metadata.name === name)
+      : undefined);
+  const members =
+    fleet && membersOf(fleet, mirror.sites, (ns, cluster) => store.get("Cluster", ns, cluster));
+  const placement = fleet?.spec.placement;
+  return {
+    facts: fleetFactsOf(name, members),
+    ...(placement === undefined ? {} : { placement }),
+  };
+}

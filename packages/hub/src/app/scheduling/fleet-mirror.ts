@@ -1,0 +1,231 @@
+import type { KindName, ObjectOf } from "@flotilla/shared/model/kinds";
+import type { NodeFacts, SiteFacts, Use } from "@flotilla/shared/scheduling/facts";
+import { nodeFacts, siteFacts, usedBy } from "../../domain/scheduling/snapshot.ts";
+import { concerns } from "../control/relevance.ts";
+import { isAssignment } from "../node/node-assignments.ts";
+import type { LogEntry, ResourceStore } from "../resources/ports.ts";
+import { AssignmentIndex, applicationIdOf, idOf } from "./assignment-index.ts";
+
+/** Kinds that placement is made from. */
+export const KINDS_SEEN: readonly KindName[] = [
+  "Application",
+  "Assignment",
+  "EdgeNode",
+  "Site",
+  "Fleet",
+  "Cluster",
+  "SchedulingProfile",
+  "ConfigMap",
+];
+
+/** Lines of the log that are read at a time. */
+const LINES_MAX = 10_000;
+
+/** What has changed since the last look. */
+export interface MirrorChanges {
+  /** Applications that may have something to do, as `namespace/name`; `all`: any of them. */
+  readonly applications: ReadonlySet<string>;
+  readonly all: boolean;
+  /** Whether what found no room may find some now. */
+  readonly roomMayHaveGrown: boolean;
+  /** Nodes of which the spec, the life or what is on them changed. */
+  readonly nodes: ReadonlySet<string>;
+}
+
+/** What of the fleet table the mirror writes. */
+interface Table {
+  setNode(facts: NodeFacts): void;
+  removeNode(name: string): void;
+  assign(id: string, node: string, use: Use): void;
+  unassign(id: string): void;
+}
+
+/** Collects what changed while entries are followed. */
+class Noted {
+  readonly applications = new Set<string>();
+  readonly nodes = new Set<string>();
+  all = false;
+  roomMayHaveGrown = false;
+}
+
+/**
+ * The fleet as the store has it, kept up to date from the store's log: nodes and what is assigned to them in the table that
+ * placements are decided on, and indexes from a change to what it may matter to.
+ */
+export class FleetMirror {
+  readonly assignments = new AssignmentIndex();
+  readonly #store: ResourceStore;
+  readonly #table: Table;
+  readonly #sites = new Map<string, ObjectOf<"Site">>();
+  readonly #siteFacts = new Map<string, SiteFacts>();
+  readonly #nodes = new Map<string, ObjectOf<"EdgeNode">>();
+  readonly #facts = new Map<string, NodeFacts>();
+  readonly #nodesOfSite = new Map<string, Set<string>>();
+  /** Revision up to which the log was read; undefined: nothing was. */
+  #revision: number | undefined;
+
+  constructor(deps: { readonly store: ResourceStore; readonly table: Table }) {
+    this.#store = deps.store;
+    this.#table = deps.table;
+  }
+
+  /** Sites by name. */
+  get sites(): ReadonlyMap<string, ObjectOf<"Site">> {
+    return this.#sites;
+  }
+
+  nodeObjectOf(name: string): ObjectOf<"EdgeNode"> | undefined {
+    return this.#nodes.get(name);
+  }
+
+  /** The node without what is assigned to it. */
+  factsOf(name: string): NodeFacts | undefined {
+    return this.#facts.get(name);
+  }
+
+  /** Reads what was written since the last time. */
+  sync(): MirrorChanges {
+    const noted = new Noted();
+    for (;;) {
+      const entries =
+        this.#revision === undefined ? undefined : this.#store.logAfter(this.#revision, LINES_MAX);
+      if (entries === undefined) return this.#reload(noted);
+      for (const entry of entries) this.#follow(entry, noted);
+      const last = entries.at(-1);
+      if (last === undefined) return noted;
+      this.#revision = last.revision;
+    }
+  }
+
+  /** Makes the table's part of one assignment what the store has, after a decision that was not committed. */
+  restore(id: string): void {
+    const assignment = this.assignments.get(id);
+    this.#table.unassign(id);
+    if (assignment?.spec.node !== undefined)
+      this.#table.assign(id, assignment.spec.node, usedBy(assignment));
+  }
+
+  /** Everything from the objects themselves: at the start, and when the log does not reach back far enough. */
+  #reload(noted: Noted): MirrorChanges {
+    const store = this.#store;
+    this.#revision = store.revision;
+    for (const { metadata } of this.#nodes.values()) this.#dropNode(metadata.name);
+    for (const assignment of this.assignments.values()) this.#table.unassign(idOf(assignment));
+    this.assignments.clear();
+    this.#sites.clear();
+    this.#siteFacts.clear();
+    for (const site of store.list("Site")) this.#putSite(site);
+    for (const node of store.list("EdgeNode")) this.#putNode(node);
+    for (const assignment of store.list("Assignment")) this.#putAssignment(assignment);
+    for (const name of this.#nodes.keys()) noted.nodes.add(name);
+    noted.all = true;
+    noted.roomMayHaveGrown = true;
+    return noted;
+  }
+
+  #follow(entry: LogEntry, noted: Noted): void {
+    const { key, object, type } = entry;
+    const matters = concerns(entry, KINDS_SEEN);
+    const gone = type === "DELETED";
+    if (isNode(object)) this.#followNode(object, { gone, matters }, noted);
+    else if (isAssignment(object)) this.#followAssignment(object, { gone, matters }, noted);
+    else if (isSite(object)) this.#followSite(object, gone, noted);
+    else if (key.kind === "Application") noted.applications.add(`${key.namespace}/${key.name}`);
+    else if (matters) {
+      noted.all = true;
+      noted.roomMayHaveGrown = true;
+    }
+  }
+
+  #followNode(node: ObjectOf<"EdgeNode">, { gone, matters }: Followed, noted: Noted): void {
+    const { name } = node.metadata;
+    if (gone) this.#dropNode(name);
+    else this.#putNode(node);
+    if (!matters) return;
+    noted.nodes.add(name);
+    noted.roomMayHaveGrown = true;
+    for (const assignment of this.assignments.ofNode(name))
+      noted.applications.add(applicationIdOf(assignment));
+  }
+
+  #followAssignment(
+    assignment: ObjectOf<"Assignment">,
+    { gone, matters }: Followed,
+    noted: Noted,
+  ): void {
+    const id = idOf(assignment);
+    const before = this.assignments.get(id);
+    if (gone) {
+      this.assignments.delete(id);
+      this.#table.unassign(id);
+    } else this.#putAssignment(assignment);
+    if (!matters) return;
+    noted.applications.add(applicationIdOf(assignment));
+    for (const node of [before?.spec.node, assignment.spec.node])
+      if (node !== undefined) noted.nodes.add(node);
+    // It may have left a node, ended, or ask for less.
+    if (before?.spec.node !== undefined) noted.roomMayHaveGrown = true;
+  }
+
+  #followSite(site: ObjectOf<"Site">, gone: boolean, noted: Noted): void {
+    const { name } = site.metadata;
+    if (gone) {
+      this.#sites.delete(name);
+      this.#siteFacts.delete(name);
+    } else this.#putSite(site);
+    for (const node of this.#nodesOfSite.get(name) ?? []) {
+      const object = this.#nodes.get(node);
+      if (object !== undefined) this.#putNode(object);
+    }
+    noted.all = true;
+    noted.roomMayHaveGrown = true;
+  }
+
+  #putSite(site: ObjectOf<"Site">): void {
+    this.#sites.set(site.metadata.name, site);
+    this.#siteFacts.set(site.metadata.name, siteFacts(site));
+  }
+
+  #putNode(node: ObjectOf<"EdgeNode">): void {
+    const { name } = node.metadata;
+    const before = this.#nodes.get(name);
+    if (before !== undefined && before.spec.site !== node.spec.site)
+      this.#nodesOfSite.get(before.spec.site)?.delete(name);
+    const ofSite = this.#nodesOfSite.get(node.spec.site) ?? new Set();
+    this.#nodesOfSite.set(node.spec.site, ofSite.add(name));
+    const facts = nodeFacts(node, this.#siteFacts.get(node.spec.site));
+    this.#nodes.set(name, node);
+    this.#facts.set(name, facts);
+    this.#table.setNode(facts);
+  }
+
+  #dropNode(name: string): void {
+    const site = this.#nodes.get(name)?.spec.site;
+    if (site !== undefined) this.#nodesOfSite.get(site)?.delete(name);
+    this.#nodes.delete(name);
+    this.#facts.delete(name);
+    this.#table.removeNode(name);
+  }
+
+  #putAssignment(assignment: ObjectOf<"Assignment">): void {
+    this.assignments.put(assignment);
+    const { node } = assignment.spec;
+    const id = idOf(assignment);
+    if (node === undefined) this.#table.unassign(id);
+    else this.#table.assign(id, node, usedBy(assignment));
+  }
+}
+
+interface Followed {
+  readonly gone: boolean;
+  /** Whether anything that decides was changed. */
+  readonly matters: boolean;
+}
+
+function isNode(object: LogEntry["object"]): object is ObjectOf<"EdgeNode"> {
+  return object.kind === "EdgeNode";
+}
+
+function isSite(object: LogEntry["object"]): object is ObjectOf<"Site"> {
+  return object.kind === "Site";
+}
