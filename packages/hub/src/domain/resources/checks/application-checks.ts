@@ -6,6 +6,7 @@ import { duplicates, invalidValue } from "../causes.ts";
 import { dnsLabelCauses } from "../names.ts";
 import { autoscalingCauses } from "./autoscaling-checks.ts";
 import { divisionCauses } from "./division-checks.ts";
+import { gpuRequestCauses } from "./gpu-checks.ts";
 import { podTemplateCauses } from "./pod-checks.ts";
 import { placementCauses, selectorCauses } from "./selector-checks.ts";
 
@@ -32,6 +33,11 @@ function componentCauses(field: string, component: Component): Cause[] {
     ...divisionCauses(`${field}.placement`, component.placement),
     ...autoscalingCauses(`${field}.autoscaling`, component.autoscaling),
     ...podTemplateCauses(template, component.template.spec.template, component.type),
+    ...gpuRequestCauses(
+      { containers: `${template}.spec.containers`, placement: `${field}.placement` },
+      component.template.spec.template.spec.containers,
+      component.placement?.gpu,
+    ),
     ...(component.type === "Deployment"
       ? deploymentSelectorCauses(`${field}.template.spec.selector`, component.template.spec)
       : []),

@@ -3,6 +3,7 @@ import type { Placement } from "@flotilla/shared/model/resources/placement";
 import type { Cause } from "../api-error.ts";
 import { duplicates, forbiddenValue, invalidValue, requiredValue } from "../causes.ts";
 import { labelsCauses, labelValueCauses, qualifiedNameCauses } from "../names.ts";
+import { gpuPlacementCauses } from "./gpu-checks.ts";
 
 /** A label selector that could match nothing by mistake. */
 export function selectorCauses(field: string, selector: LabelSelector | undefined): Cause[] {
@@ -82,7 +83,7 @@ export function taintCauses(field: string, taints: readonly Taint[] | undefined)
   ];
 }
 
-/** Every selector and toleration of a placement. */
+/** Every selector and toleration of a placement, and what it says of accelerators. */
 export function placementCauses(field: string, placement: Placement | undefined): Cause[] {
   if (placement === undefined) return [];
   return [
@@ -95,5 +96,6 @@ export function placementCauses(field: string, placement: Placement | undefined)
     ...selectorCauses(`${field}.nodeSelector`, placement.nodeSelector),
     ...tolerationCauses(`${field}.clusterTolerations`, placement.clusterTolerations),
     ...tolerationCauses(`${field}.tolerations`, placement.tolerations),
+    ...gpuPlacementCauses(`${field}.gpu`, placement.gpu),
   ];
 }
