@@ -384,17 +384,22 @@ test("the status subresource is a target of its own, where the kind has one", as
   );
 });
 
-test("a dry run is refused wherever it is asked for, and nothing is carried out", async () => {
+test("a dry run is asked for in the query or in the body; what is not understood is refused and not carried out", async () => {
   const hub = await startTestServer({ resources });
   resources.put("Fleet", "default", "a");
-  const calls = [
-    await hub.call("POST", `${FLEETS}?dryRun=All`, { body: fleet("b") }),
-    await hub.call("DELETE", `${FLEETS}/a?dryRun=All`),
-    await hub.call("DELETE", `${FLEETS}/a`, { body: '{"dryRun":["All"]}' }),
-    await hub.call("DELETE", FLEETS, { body: '{"dryRun":["All"]}' }),
-  ];
-  for (const answer of calls) expect(json(answer)).toMatchObject({ code: 400 });
-  expect(resources.calls.filter((c) => c.method !== "get")).toEqual([]);
+  await hub.call("POST", `${FLEETS}?dryRun=All`, { body: fleet("b") });
+  expect(resources.lastCall("create")?.at(-1)).toMatchObject({ dryRun: true });
+  for (const [query, body] of [
+    ["?dryRun=All", undefined],
+    ["", '{"dryRun":["All"]}'],
+  ] as const) {
+    await hub.call("DELETE", `${FLEETS}/a${query}`, body === undefined ? {} : { body });
+    expect(resources.lastCall("remove")?.at(-1)).toMatchObject({ dryRun: true });
+  }
+  const before = resources.calls.length;
+  const answer = await hub.call("DELETE", `${FLEETS}/a?dryRun=Some`);
+  expect(json(answer)).toMatchObject({ code: 400, message: expect.stringContaining("dryRun") });
+  expect(resources.calls.slice(before).filter((c) => c.method !== "get")).toEqual([]);
 });
 
 test("delete answers a Success when the object is gone, and the object while finalizers hold it", async () => {

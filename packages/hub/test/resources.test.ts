@@ -290,6 +290,23 @@ test("a deletion is at once, or waits for its finalizers and takes no new ones",
   expect((await refusal(() => service.get("ConfigMap", NS, "held"))).code).toBe(404);
 });
 
+test("a dry run answers as the write would, refusals too, and writes nothing", async () => {
+  const { service, store } = testResources();
+  await service.create("Application", NS, application("shop"), STRICT);
+  const { revision } = store;
+  const dry = { ...STRICT, dryRun: true };
+  const made = await service.create("Application", NS, application("other"), dry);
+  expect(made).toMatchObject({ created: true, object: { metadata: { name: "other" } } });
+  expect(made.object.metadata["resourceVersion"]).toBeUndefined();
+  const edited = await service.mergePatch(app("shop"), { spec: { schedulingProfile: "x" } }, dry);
+  expect(edited.object).toMatchObject({ spec: { schedulingProfile: "x" } });
+  await service.remove("Application", NS, "shop", { ...DELETE, dryRun: true });
+  const again = (): unknown => service.create("Application", NS, application("shop"), dry);
+  expect(await refusal(again)).toMatchObject({ reason: "AlreadyExists" });
+  expect(store.revision).toBe(revision);
+  expect(service.get("Application", NS, "shop")).not.toHaveProperty("spec.schedulingProfile");
+});
+
 test("a deletion holds to its preconditions", async () => {
   const { service } = testResources();
   const { object } = await service.create("ConfigMap", NS, configMapBody("a"), STRICT);

@@ -3,7 +3,7 @@ import { badRequest } from "../../domain/resources/api-error.ts";
 import { decodeObject } from "./bodies.ts";
 import { parseMediaType } from "./media-types.ts";
 import { messageField, PROTOBUF_TYPE, readEnvelope, textField } from "./protobuf.ts";
-import { deleteQuery, propagation, refuseDryRun } from "./query.ts";
+import { deleteQuery, dryRunOf, propagation } from "./query.ts";
 
 /** metav1.DeleteOptions from query and body (JSON, YAML, or the protobuf that typed clients send); the body wins. */
 export function readDeleteOptions(request: {
@@ -23,9 +23,9 @@ export function readDeleteOptions(request: {
 function ofObject(value: unknown): Omit<DeleteOptions, "user"> {
   const options = record(value, "DeleteOptions");
   const dryRun = options["dryRun"];
-  refuseDryRun(Array.isArray(dryRun) ? dryRun.map(String) : []);
   const preconditions = record(options["preconditions"] ?? {}, "preconditions");
   return {
+    ...dryRunOf(Array.isArray(dryRun) ? dryRun.map(String) : []),
     ...preconditionsOf(
       text(preconditions["uid"], "preconditions.uid"),
       text(preconditions["resourceVersion"], "preconditions.resourceVersion"),
@@ -37,9 +37,9 @@ function ofObject(value: unknown): Omit<DeleteOptions, "user"> {
 /** Field numbers of k8s.io/apimachinery meta/v1 generated.proto, messages DeleteOptions and Preconditions. */
 function ofProtobuf(body: Uint8Array): Omit<DeleteOptions, "user"> {
   const fields = readEnvelope(body);
-  refuseDryRun(fields.has(5) ? ["All"] : []);
   const preconditions = messageField(fields, 2) ?? new Map();
   return {
+    ...dryRunOf(fields.has(5) ? ["All"] : []),
     ...preconditionsOf(textField(preconditions, 1), textField(preconditions, 2)),
     ...propagation(textField(fields, 4), fields.get(3)?.at(-1) === 1),
   };

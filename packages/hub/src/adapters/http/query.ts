@@ -61,27 +61,34 @@ export function writeOptions(
   user: User,
   userAgent: string | undefined,
 ): WriteOptions {
-  refuseDryRun(query.getAll("dryRun"));
   const fieldManager = text(query, "fieldManager") ?? userAgent?.split("/", 1)[0];
   if (fieldManager !== undefined && fieldManager.length > FIELD_MANAGER_LENGTH_MAX)
     throw badRequest(`fieldManager: must be no more than ${FIELD_MANAGER_LENGTH_MAX} characters`);
   return {
     user,
     fieldValidation: fieldValidation(query),
+    ...dryRunOf(query.getAll("dryRun")),
     ...(fieldManager === undefined || fieldManager === "" ? {} : { fieldManager }),
   };
 }
 
-/** A dry run that were carried out would be worse than none: it is refused while there is none. */
-export function refuseDryRun(values: readonly string[]): void {
-  if (values.some((v) => v !== ""))
-    throw badRequest("dryRun is not supported yet; use kubectl's --dry-run=client");
+/** `All` asks for a dry run. What is not understood is refused: it must not be carried out. */
+export function dryRunOf(values: readonly string[]): { readonly dryRun?: true } {
+  const asked = values.filter((v) => v !== "");
+  const unknown = asked.find((v) => v !== "All");
+  if (unknown !== undefined)
+    throw badRequest(`dryRun: must be "All", is "${unknown.slice(0, 32)}"`);
+  return asked.length > 0 ? { dryRun: true } : {};
 }
 
 /** Options of a delete from the query, under those of the body. */
-export function deleteQuery(query: URLSearchParams): Pick<DeleteOptions, "propagationPolicy"> {
-  refuseDryRun(query.getAll("dryRun"));
-  return propagation(query.get("propagationPolicy"), query.get("orphanDependents"));
+export function deleteQuery(
+  query: URLSearchParams,
+): Pick<DeleteOptions, "propagationPolicy" | "dryRun"> {
+  return {
+    ...dryRunOf(query.getAll("dryRun")),
+    ...propagation(query.get("propagationPolicy"), query.get("orphanDependents")),
+  };
 }
 
 /** The propagation policy of either spelling. */

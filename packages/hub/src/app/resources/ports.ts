@@ -119,6 +119,8 @@ export interface WriteOptions {
   /** Unknown fields: refuse, warn, or drop silently. They are never stored. */
   readonly fieldValidation: "Strict" | "Warn" | "Ignore";
   readonly fieldManager?: string;
+  /** Everything but the commit. */
+  readonly dryRun?: boolean;
 }
 
 export interface ListOptions {
@@ -156,6 +158,8 @@ export interface DeleteOptions {
   readonly user: User;
   readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };
   readonly propagationPolicy?: "Orphan" | "Background" | "Foreground";
+  /** Everything but the commit. */
+  readonly dryRun?: boolean;
 }
 
 /** What was deleted: gone at once, or waiting for its finalizers. */

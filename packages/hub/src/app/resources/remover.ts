@@ -5,6 +5,7 @@ import { timestamp } from "../../domain/resources/api-object.ts";
 import { allKinds, subjectOf } from "../../domain/resources/kind-lookup.ts";
 import { checkPreconditions } from "../../domain/resources/object-rules.ts";
 import { project } from "../../domain/resources/views/project.ts";
+import { dryCommit } from "./dry-run.ts";
 import type {
   AnyObject,
   Change,
@@ -38,7 +39,11 @@ export class Remover {
         : undefined;
       const change: Change = { key, expect: revisionOf(current), object: next };
       const orphans = options.propagationPolicy === "Orphan" ? this.#orphans(current) : [];
-      const result = await commitOrThrow(this.#store, { changes: [change, ...orphans] });
+      const commit = { changes: [change, ...orphans] };
+      const result =
+        options.dryRun === true
+          ? dryCommit(this.#store, commit)
+          : await commitOrThrow(this.#store, commit);
       if (!result.ok) continue;
       const shown = result.entries.find((e) => e.key.kind === key.kind && e.key.name === key.name);
       const object = project(key.kind, shown?.object ?? current);

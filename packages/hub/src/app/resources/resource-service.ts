@@ -153,7 +153,8 @@ export class ResourceService implements ResourceApi {
     // A Pod goes with its Assignment; the controller of the Application makes it anew.
     const key = { kind: sourceOf(kind), namespace: scopeOf(kind, namespace), name };
     const outcome = await this.#remover.remove(key, options);
-    this.#log.info({ user: options.user.name, verb: "delete", kind, namespace, name }, "deleted");
+    if (options.dryRun !== true)
+      this.#log.info({ user: options.user.name, verb: "delete", kind, namespace, name }, "deleted");
     if (!isView(kind)) return outcome;
     return { ...outcome, object: project(kind, outcome.object as unknown as AnyObject) };
   }
@@ -199,7 +200,8 @@ export class ResourceService implements ResourceApi {
     const outcome = await this.#writer.write(request);
     const { kind, namespace, operation: verb } = request;
     const name = nameOf(outcome.object);
-    this.#log.info({ user: request.options.user.name, verb, kind, namespace, name }, "written");
+    if (request.options.dryRun !== true)
+      this.#log.info({ user: request.options.user.name, verb, kind, namespace, name }, "written");
     return outcome;
   }
 

@@ -12,6 +12,7 @@ import {
 import { nameOf } from "../../domain/resources/api-object.ts";
 import { objectAt } from "../../domain/resources/body-shape.ts";
 import { subjectOf } from "../../domain/resources/kind-lookup.ts";
+import { dryCommit } from "./dry-run.ts";
 import type { Draft, JoinTokenHooks, Step, WriteRequest } from "./draft.ts";
 import type {
   AnyObject,
@@ -53,9 +54,11 @@ export class Writer {
     for (let attempt = 1; ; attempt++) {
       const draft = this.#draft(request);
       const change = changeOf(draft);
-      const result = await commitOrThrow(this.#store, {
-        changes: [...draft.changes, change],
-      });
+      const commit = { changes: [...draft.changes, change] };
+      const result =
+        request.options.dryRun === true
+          ? dryCommit(this.#store, commit)
+          : await commitOrThrow(this.#store, commit);
       if (result.ok) return outcomeOf(draft, change, result);
       const isOwn = result.key.kind === request.kind && result.key.name === change.key.name;
       const subject = subjectOf(request.kind, change.key.name);
