@@ -183,8 +183,8 @@ describe("a request that is blocked by fragments", () => {
     expect(columns(world)).toEqual(before);
     const outcome = plan(world, pair, { budgets: new Map([["web", 2]]) });
     expect(outcome).toMatchObject({ kind: "plan", moves: [{ to: 1 }, { to: 1 }] });
-    if (outcome.kind === "plan")
-      expect(outcome.rooms.map((r) => r.node).toSorted()).toEqual([0, 2]);
+    const rooms = outcome.kind === "plan" ? outcome.rooms.map((r) => r.node) : [];
+    expect(new Set(rooms)).toEqual(new Set([0, 2]));
   });
 });
 
@@ -352,7 +352,8 @@ describe("on any fleet", () => {
             ]);
             for (const key of resident.budgets) budgets.set(key, (budgets.get(key) ?? 0) - 1);
             const { shape: moved } = resident.placed;
-            if (move.from !== move.to) expect(world.nodes.fits(moved, move.to)).toBe(true);
+            const isOnItsNode = move.from === move.to;
+            expect(isOnItsNode || world.nodes.fits(moved, move.to)).toBe(true);
             world.engine.release(moved, move.from, Int16Array.from(move.fromDevices));
             world.engine.reserve(moved, move.to, Int16Array.from(move.toDevices));
           }
@@ -439,12 +440,11 @@ function searched(
         (k) => victims.filter((v) => v.budgets.includes(k)).length <= (budgets.get(k) ?? 0),
       );
       if (!isAllowed) continue;
-      for (const chosen of subsets(devices).filter((d) => d.length === asked.gpuCount))
-        if (
-          isNeeded(world, { shape: asked, node, devices: Int16Array.from(chosen) }, victims) &&
-          canMove(world, { shape: asked, node, devices: Int16Array.from(chosen) }, victims)
-        )
-          works.push(key(victims));
+      const rooms = subsets(devices)
+        .filter((chosen) => chosen.length === asked.gpuCount)
+        .map((chosen) => ({ shape: asked, node, devices: Int16Array.from(chosen) }))
+        .filter((room) => isNeeded(world, room, victims) && canMove(world, room, victims));
+      works.push(...rooms.map(() => key(victims)));
     }
   }
   return works.toSorted((a, b) => (a[0] ?? 0) - (b[0] ?? 0) || (a[1] ?? 0) - (b[1] ?? 0))[0];
