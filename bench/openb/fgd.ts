@@ -70,25 +70,37 @@ export interface FgdNode {
 
 /** Idle GPU milli that a pod of the typical ones, drawn at random, cannot use. Summed per category, then in their order. */
 export function fragmentation(node: FgdNode, typical: readonly TypicalPod[]): number {
-  const idle = node.gpuFree.reduce((sum, free) => sum + free, 0);
+  const { gpuFree, milliCpuFree, model } = node;
+  const idle = sumBelow(gpuFree, Number.POSITIVE_INFINITY);
   let [lackBoth, lackGpu, lackCpu, cpuOnlyFits, cpuOnlyLacks, noAccess] = [0, 0, 0, 0, 0, 0];
   for (const pod of typical) {
-    const hasCpu = node.milliCpuFree >= pod.milliCpu;
+    const hasCpu = milliCpuFree >= pod.milliCpu;
     const milli = pod.share * idle;
     if (pod.gpuMilli === 0) {
       if (hasCpu) cpuOnlyFits += milli;
       else cpuOnlyLacks += milli;
-    } else if (pod.gpuSpec !== "" && !pod.gpuSpec.split("|").includes(node.model))
-      noAccess += milli;
-    else if (node.gpuFree.filter((free) => free >= pod.gpuMilli).length < pod.gpuCount) {
+    } else if (pod.gpuSpec !== "" && !pod.gpuSpec.split("|").includes(model)) noAccess += milli;
+    else if (countFrom(gpuFree, pod.gpuMilli) < pod.gpuCount) {
       if (hasCpu) lackGpu += milli;
       else lackBoth += milli;
-    } else if (hasCpu) {
-      const small = node.gpuFree.reduce((sum, f) => sum + (f < pod.gpuMilli ? f : 0), 0);
-      lackGpu += pod.share * small;
-    } else lackCpu += milli;
+    } else if (hasCpu) lackGpu += pod.share * sumBelow(gpuFree, pod.gpuMilli);
+    else lackCpu += milli;
   }
   return lackBoth + lackGpu + lackCpu + cpuOnlyFits + cpuOnlyLacks + noAccess;
+}
+
+/** Free milli of the devices that have less than this. */
+function sumBelow(gpuFree: readonly number[], milli: number): number {
+  let sum = 0;
+  for (const free of gpuFree) if (free < milli) sum += free;
+  return sum;
+}
+
+/** How many devices have this much free. */
+function countFrom(gpuFree: readonly number[], milli: number): number {
+  let count = 0;
+  for (const free of gpuFree) if (free >= milli) count++;
+  return count;
 }
 
 /** The published score of a change of fragmentation, milli. */

@@ -50,10 +50,12 @@ export function shortageOf(
     shape.diskBytes - f64(nodes.diskFree, node),
   ];
   const ofAmounts = amounts.map((lack, i) =>
-    movesToGet(
-      lack,
-      movable.map((r) => amountOf(r, i)),
-    ),
+    lack <= 0
+      ? 0
+      : movesToGet(
+          lack,
+          movable.map((r) => amountOf(r, i)),
+        ),
   );
   const devices = devicesOf(nodes, node, shape, movable);
   const span = movable.reduce((most, r) => Math.max(most, r.placed.shape.gpuCount), 1);
@@ -70,16 +72,18 @@ function devicesOf(
   { gpuCount, gpuMilli }: Shape,
   movable: readonly Resident[],
 ): readonly DeviceShortage[] {
-  const found: DeviceShortage[] = [];
-  if (gpuCount === 0) return found;
+  if (gpuCount === 0) return [];
   const first = i32(nodes.gpuFirst, node);
-  const count = i32(nodes.gpuFirst, node + 1) - first;
-  for (let device = 0; device < count; device++) {
+  const onDevice = Array.from(
+    { length: i32(nodes.gpuFirst, node + 1) - first },
+    (): number[] => [],
+  );
+  for (const { placed } of movable)
+    for (const device of placed.devices) onDevice[device]?.push(placed.shape.gpuMilli);
+  const found: DeviceShortage[] = [];
+  for (const [device, brought] of onDevice.entries()) {
     const lackMilli = gpuMilli - i16(nodes.gpuFree, first + device);
-    const movesMin = movesToGet(
-      lackMilli,
-      movable.map((r) => milliOn(r, device)),
-    );
+    const movesMin = movesToGet(lackMilli, brought);
     if (Number.isFinite(movesMin)) found.push({ device, lackMilli, movesMin });
   }
   return found.toSorted((a, b) => a.movesMin - b.movesMin || a.lackMilli - b.lackMilli);
