@@ -384,8 +384,8 @@ test.each<[ServedKind, object, string]>([
   ],
   [
     "SchedulingProfile",
-    { costAware: { priceAPI: "file:///etc/passwd" } },
-    'spec.costAware.priceAPI: Invalid value: "file:///etc/passwd": must be an http or https URL',
+    { costAware: { priceAPI: "ftp://prices" } },
+    'spec.costAware.priceAPI: Invalid value: "ftp://prices": must be an http, https or file:/// URL',
   ],
   [
     "NetworkPartitionPolicy",

@@ -17,6 +17,8 @@ export const HubConfig = Type.Object(
     /** What nodes and people are told; default: where it listens. */
     apiAdvertise: Type.Optional(Address),
     mqttAdvertise: Type.Optional(Address),
+    /** Where price files of SchedulingProfiles are read from; default: `prices` in dataDir. */
+    priceDir: Type.Optional(Type.String({ minLength: 1 })),
     logLevel: Type.Unsafe<string>({ enum: [...LOG_LEVELS], type: "string", default: "info" }),
   },
   { additionalProperties: false },

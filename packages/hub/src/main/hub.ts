@@ -57,6 +57,7 @@ const program = new Command("flotilla-hub")
   .option("--mqtt-listen <host:port>", "address of the broker (default 127.0.0.1:7883)")
   .option("--api-advertise <host:port>", "address of the API as nodes and people reach it")
   .option("--mqtt-advertise <host:port>", "address of the broker as nodes reach it")
+  .option("--price-dir <path>", "where price files of SchedulingProfiles are read from")
   .option("--log-level <level>", "debug, info, warn, error or silent")
   .action(async (flags: Readonly<Record<string, unknown>>) => {
     process.exitCode = await run(flags).catch(explain);

@@ -28,6 +28,7 @@ import {
   PropagationPolicySpec,
   SchedulingProfileSpec,
 } from "./resources/policy.ts";
+import { PriceListSpec, PriceListStatus } from "./resources/pricing.ts";
 
 /**
  * Every kind that the hub serves, once. The API's discovery, OpenAPI document, validation and paths are made from this
@@ -97,6 +98,12 @@ export const KINDS = {
       ...spec(SchedulingProfileSpec),
       status: Type.Optional(ConditionsOnly),
     },
+  ),
+  PriceList: kind(
+    "scheduling.kurator.dev",
+    "pricelists",
+    { namespaced: false, shortNames: ["pl"] },
+    { ...spec(PriceListSpec), status: Type.Optional(PriceListStatus) },
   ),
   CrossClusterEndpoint: kind(
     "networking.kurator.dev",

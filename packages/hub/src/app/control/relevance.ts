@@ -16,6 +16,7 @@ export function concerns(entry: LogEntry, kinds: readonly KindName[]): boolean {
 
 function decisivePart(object: AnyObject): unknown {
   if (isNode(object)) return withoutLoad(object);
+  if (object.kind === "PriceList") return { spec: object.spec };
   return isAssignment(object) ? withoutDetails(object) : object;
 }
 

@@ -18,7 +18,7 @@ export const NOTICES = {
     status: "True",
     reason: "InUse",
     message:
-      "score weights and resource weights count for Applications that name this profile; priceAPI is not asked (the price is the site's pricePerNodeHour), the metrics of performanceAware are not read",
+      "score weights, resource weights and the metrics p95-latency, network-bandwidth and disk-iops count for Applications that name this profile; other metrics are not measured; PricesCurrent tells of priceAPI",
   },
   PerformanceProfile: unavailable("stored, not acted on: nothing is set on any node or in the hub"),
   CrossClusterEndpoint: unavailable("stored, not acted on: no tunnel is set up"),

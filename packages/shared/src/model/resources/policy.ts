@@ -2,6 +2,7 @@ import { type Static, Type } from "typebox";
 import { DURATION_PATTERN } from "../../kernel/duration.ts";
 import { Quantity } from "../workload.ts";
 import { Autoscaling, Distribution, Placement } from "./placement.ts";
+import { CURRENCY_PATTERN } from "./pricing.ts";
 
 /** The article's policies and profiles, field by field as printed there. */
 const Duration = Type.String({ pattern: DURATION_PATTERN });
@@ -83,7 +84,10 @@ export const SchedulingProfileSpec = Type.Object({
   costAware: Type.Optional(
     Type.Object({
       enabled: Type.Optional(Type.Boolean()),
-      priceAPI: Type.Optional(Type.String()),
+      /** Where prices are fetched: http, https or file URL of JSON or CSV. */
+      priceAPI: Type.Optional(Type.String({ maxLength: 2_048 })),
+      /** Currency that the feed is to deliver; absent: that of its first delivery. */
+      currency: Type.Optional(Type.String({ pattern: CURRENCY_PATTERN })),
       updateInterval: Type.Optional(Duration),
       weight: Type.Optional(Weight),
     }),

@@ -13,6 +13,7 @@ import {
   endpointCauses,
   optimizationPolicyCauses,
   partitionPolicyCauses,
+  priceListCauses,
   propagationPolicyCauses,
   schedulingProfileCauses,
 } from "./policy-checks.ts";
@@ -30,6 +31,7 @@ const CHECKS: Checks = {
   PropagationPolicy: propagationPolicyCauses,
   NetworkPartitionPolicy: partitionPolicyCauses,
   SchedulingProfile: schedulingProfileCauses,
+  PriceList: priceListCauses,
   CrossClusterEndpoint: endpointCauses,
   NetworkOptimizationPolicy: optimizationPolicyCauses,
   EdgeNode: edgeNodeCauses,

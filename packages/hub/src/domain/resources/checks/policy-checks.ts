@@ -8,7 +8,8 @@ import { divisionCauses } from "./division-checks.ts";
 import { placementCauses } from "./selector-checks.ts";
 
 const TRAFFIC_PERCENT_SUM = 100;
-const URL_PATTERN = /^https?:\/\/[^\s/]+/;
+const URL_PATTERN = /^(https?:\/\/[^\s/]+|file:\/\/\/\S)/;
+const URL_WITH_USER = /^https?:\/\/[^/?#]*@/;
 
 export function propagationPolicyCauses(policy: ObjectOf<"PropagationPolicy">): Cause[] {
   const { spec } = policy;
@@ -139,9 +140,38 @@ export function schedulingProfileCauses(profile: ObjectOf<"SchedulingProfile">):
       "spec.performanceAware.metrics",
       metrics.map((m) => m.weight),
     ),
-    ...(api === undefined || URL_PATTERN.test(api)
-      ? []
-      : [invalidValue("spec.costAware.priceAPI", api, "must be an http or https URL")]),
+    ...(api === undefined ? [] : priceApiCauses("spec.costAware.priceAPI", api)),
+  ];
+}
+
+function priceApiCauses(field: string, api: string): Cause[] {
+  if (!URL_PATTERN.test(api))
+    return [invalidValue(field, api, "must be an http, https or file:/// URL")];
+  return URL_WITH_USER.test(api)
+    ? [
+        invalidValue(
+          field,
+          "***",
+          "must not carry a user or password: everyone who may read the profile reads it",
+        ),
+      ]
+    : [];
+}
+
+/** Entries that name the same are a contradiction: only the first would count. */
+export function priceListCauses({ spec }: ObjectOf<"PriceList">): Cause[] {
+  return [
+    ...duplicates(
+      spec.nodes,
+      ({ site, instanceType, gpuModel, region, provider }) =>
+        JSON.stringify([site, instanceType, gpuModel?.toLowerCase(), region, provider]),
+      (index) => `spec.nodes[${index}]`,
+    ),
+    ...duplicates(
+      spec.egress ?? [],
+      ({ from, to }) => JSON.stringify([from, to]),
+      (index) => `spec.egress[${index}]`,
+    ),
   ];
 }
 

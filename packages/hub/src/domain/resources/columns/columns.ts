@@ -46,6 +46,15 @@ const COLUMNS: Readonly<Record<KindName | ViewName, readonly Column[]>> = {
   PropagationPolicy: POLICY_COLUMNS,
   NetworkPartitionPolicy: [NAME, STATUS, AGE],
   SchedulingProfile: [NAME, STATUS, AGE],
+  PriceList: [
+    NAME,
+    fieldColumn("Currency", "Of all its prices.", "spec", "currency"),
+    countColumn("Nodes", "Prices of nodes.", (o) => itemsAt(o, "spec", "nodes").length),
+    countColumn("Egress", "Prices of traffic.", (o) => itemsAt(o, "spec", "egress").length),
+    fieldColumn("Stale", "Whether its feed has stopped delivering.", "status", "stale"),
+    wide(fieldColumn("Source", "Where a feed took it from.", "status", "source")),
+    AGE,
+  ],
   CrossClusterEndpoint: [
     NAME,
     fieldColumn("Source", "Where connections begin.", "spec", "sourceCluster"),
