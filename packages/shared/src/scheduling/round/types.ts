@@ -57,6 +57,8 @@ export interface RoundJob {
   readonly preemption: PreemptionPolicy;
   /** How long it runs, as its owner says; lets it use room that is kept for a job that waits. */
   readonly estimateMs?: number;
+  /** Whether its members may be evicted once they run; lets it use room that is kept for a job of greater priority. */
+  readonly evictable: boolean;
 }
 
 /** What holds room on a node of the engine. */
@@ -75,8 +77,8 @@ export interface RoundRunning {
   readonly budget?: string;
   /** Fewest of its job that may run; evicting one more ends the whole gang. 0 or absent: each stands alone. */
   readonly minMember?: number;
-  /** When it ends, as far as is known. */
-  readonly endsAtMs?: number;
+  /** When it ends, as far as is known; `never` for what runs until it is told otherwise; absent: some day. */
+  readonly endsAtMs?: number | "never";
 }
 
 /** What a round remembers of the one before: which blocked job room is kept for. */
@@ -106,8 +108,8 @@ export interface RoundInput {
 }
 
 /**
- * Chooses a node for a member and reserves it through the trial (so that it can be undone), or answers undefined. Called for a
- * member whose shape some node has room for. Undone placements are not told: state of its own must be derived from `trial`.
+ * Chooses a node for a member and reserves it through the trial (so that it can be undone), or answers undefined when no node
+ * has room or may take it. What it knows of earlier placements must come from `trial`, for some are undone.
  */
 export type PlaceMember = (member: RoundMember, trial: Trial) => Placed | undefined;
 
