@@ -4,6 +4,7 @@ import { DesiredService } from "@flotilla/hub/app/desired/desired-service";
 import { disconnectRefusedNodes, StoreAdmission } from "@flotilla/hub/app/enrolment/admission";
 import { EventRecorder } from "@flotilla/hub/app/events/event-recorder";
 import { FleetController } from "@flotilla/hub/app/fleet/fleet-controller";
+import { DeviceWatch } from "@flotilla/hub/app/node/device-watch";
 import { GarbageCollector } from "@flotilla/hub/app/garbage/garbage-collector";
 import { IngestService } from "@flotilla/hub/app/ingest/ingest-service";
 import type { NodeLink } from "@flotilla/hub/app/link/ports";
@@ -189,6 +190,7 @@ export class HubHost implements MachineTime {
       desired,
       new NamespaceCleaner(deps),
       new FleetController({}, { ...deps, events }),
+      new DeviceWatch({}, { ...deps, events }),
       new ApplicationController(
         {},
         { ...deps, events, sha256, scheduler: new Scheduler(deps), turn: () => Promise.resolve() },

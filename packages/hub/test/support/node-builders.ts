@@ -1,4 +1,4 @@
-import type { CapacityReading, Inventory } from "@flotilla/shared/model/capacity";
+import type { CapacityReading, Gpu, Inventory } from "@flotilla/shared/model/capacity";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { ReportedInstance } from "@flotilla/shared/model/reported-state";
@@ -30,6 +30,18 @@ export function inventory(): Inventory {
     runtimes: ["process"],
     gpus: [],
   };
+}
+
+/** Cards of a node: `GPU-<node>-0` and on. */
+export function gpus(node: string, count: number, change: Partial<Gpu> = {}): readonly Gpu[] {
+  return Array.from({ length: count }, (_, index) => ({
+    uuid: `GPU-${node}-${index}`,
+    index,
+    vendor: "nvidia",
+    model: "NVIDIA A100-SXM4-80GB",
+    memoryBytes: 80 * GIB,
+    ...change,
+  }));
 }
 
 export function reading(

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { Gpu } from "@flotilla/shared/model/capacity";
 import type { KindName, ObjectOf } from "@flotilla/shared/model/kinds";
 import { apiVersionOf, KINDS } from "@flotilla/shared/model/kinds";
 import type { InstancePhase } from "@flotilla/shared/model/reported-state";
@@ -10,7 +11,7 @@ import { ApplicationController } from "../../src/app/application/application-con
 import type { AnyObject, ResourceStore } from "../../src/app/resources/ports.ts";
 import { Scheduler } from "../../src/app/scheduling/scheduler.ts";
 import { MemoryStore } from "./memory-store.ts";
-import { edgeNode, inventory, reading } from "./node-builders.ts";
+import { edgeNode, gpus, inventory, reading } from "./node-builders.ts";
 
 /** One Event as a test reads it. */
 export interface Told {
@@ -133,6 +134,8 @@ export class World<S extends ResourceStore = MemoryStore> {
         : never;
       readonly life?: "registered" | "ready" | "suspect" | "lost";
       readonly runtimes?: string[];
+      /** Default: as many cards as the capacity says. */
+      readonly gpus?: readonly Gpu[];
     } = {},
   ): Promise<void> {
     const { capacity, usage } = reading(
@@ -140,7 +143,11 @@ export class World<S extends ResourceStore = MemoryStore> {
     );
     const base = edgeNode(name, {
       life: change.life ?? "ready",
-      inventory: { ...inventory(), runtimes: change.runtimes ?? ["process"] },
+      inventory: {
+        ...inventory(),
+        runtimes: change.runtimes ?? ["process"],
+        gpus: [...(change.gpus ?? gpus(name, capacity.gpuCount))],
+      },
       capacity,
       usage,
     });

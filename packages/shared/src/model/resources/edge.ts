@@ -90,7 +90,7 @@ export const JoinTokenStatus = Type.Object({
 });
 export type JoinTokenStatus = Static<typeof JoinTokenStatus>;
 
-const ScoreParts = Type.Object({
+export const ScoreParts = Type.Object({
   resource: Type.Number(),
   performance: Type.Number(),
   cost: Type.Number(),
@@ -143,5 +143,7 @@ export const AssignmentStatus = Type.Object({
   candidatesOmitted: Type.Optional(Type.Integer()),
   decidedAt: Type.Optional(Type.String()),
   message: Type.Optional(Type.String()),
+  /** DevicesReady: False while the node does not report a device that the instance has. */
+  conditions: Type.Optional(Type.Array(Condition)),
 });
 export type AssignmentStatus = Static<typeof AssignmentStatus>;
