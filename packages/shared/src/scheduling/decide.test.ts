@@ -16,6 +16,7 @@ import {
   type Snapshot,
 } from "./facts.ts";
 import { FILTER_NAMES, FILTERS } from "./filter.ts";
+import { WHOLE_DEVICES_ONLY } from "./gpu/values.ts";
 import { CANDIDATES_MAX, shortened } from "./select.ts";
 import { ARTICLE_PARTS, weightsOf } from "./weights.ts";
 
@@ -74,6 +75,9 @@ const snapshot = (...nodes: readonly NodeFacts[]): Snapshot =>
 
 const filterOf = (r: PlacementRequest, n: NodeFacts): string | undefined =>
   decide(r, snapshot(n), WEIGHTS).candidates[0]?.filter;
+
+/** Whole devices only, each of which comes with 8 cores. */
+const EIGHT_CORES_A_GPU = { ...WHOLE_DEVICES_ONLY, milliCpuPerGpu: 8_000 };
 
 describe("filters", () => {
   test("the list of names is the list of filters, in order", () => {
@@ -239,13 +243,17 @@ describe("scores", () => {
   test("replicas spread over sites, tasks of a Job keep to one", () => {
     const nodes = snapshot(node("a"), node("b", { site: site({ name: "s2" }) }));
     const siblings = { byNode: new Map([["a", 1]]), bySite: new Map([["s1", 1]]) };
-    expect(decide(request(), nodes, WEIGHTS, siblings).node).toBe("b");
-    expect(decide(request({ kind: "Job" }), nodes, WEIGHTS, siblings).node).toBe("a");
+    expect(decide(request(), nodes, WEIGHTS, { adjustment: { siblings } }).node).toBe("b");
+    expect(
+      decide(request({ kind: "Job" }), nodes, WEIGHTS, { adjustment: { siblings } }).node,
+    ).toBe("a");
   });
 
   test("within a site replicas spread over nodes", () => {
     const siblings = { byNode: new Map([["a", 1]]), bySite: new Map([["s1", 1]]) };
-    expect(decide(request(), snapshot(node("a"), node("b")), WEIGHTS, siblings).node).toBe("b");
+    expect(
+      decide(request(), snapshot(node("a"), node("b")), WEIGHTS, { adjustment: { siblings } }).node,
+    ).toBe("b");
   });
 
   test("a request without GPUs leaves the node with idle GPUs alone; one with GPUs fills a used one", () => {
@@ -268,6 +276,7 @@ describe("scores", () => {
       asksCpu,
       snapshot(short, ample),
       weightsOf({ resources: [{ name: "cpu", weight: 0 }] }),
+      { values: EIGHT_CORES_A_GPU },
     );
     expect(candidates.map((c) => c.node)).toEqual(["b", "a"]);
   });
@@ -290,6 +299,7 @@ describe("scores", () => {
       asked,
       snapshot(part("a", 2, 22_000), part("b", 2.5, 10_000)),
       WEIGHTS,
+      { values: EIGHT_CORES_A_GPU },
     );
     expect(
       candidates.map((c) => [c.node, c.score?.toFixed(3), c.parts?.resource.toFixed(3)]),

@@ -1,23 +1,23 @@
 import { must } from "../kernel/assert.ts";
 import type { DeviceShare } from "../model/desired-state.ts";
 import type { Candidate } from "../model/resources/edge.ts";
-import type {
-  Decision,
-  NodeFacts,
-  PlacementRequest,
-  Siblings,
-  Snapshot,
-  Weights,
-} from "./facts.ts";
-import { allRejections, firstRejection } from "./filter.ts";
-import { hourlyCost, lowestCost } from "./score/cost.ts";
+import { type Adjustment, NO_ADJUSTMENT, topologyOf } from "./adjustment.ts";
+import type { Decision, NodeFacts, PlacementRequest, Snapshot, Weights } from "./facts.ts";
+import { allRejections, FILTER_NAMES, firstRejection, mayEverRun } from "./filter.ts";
 import { chooseDevices } from "./gpu/choose-devices.ts";
-import { milliCpuPerGpuOf, type ScoreContext, scoreParts, weightedScore } from "./score.ts";
+import { type GpuValues, WHOLE_DEVICES_ONLY } from "./gpu/values.ts";
+import { hourlyCost, lowestCost } from "./score/cost.ts";
 import { unknownsOf } from "./score/unknowns.ts";
+import { type ScoreContext, scoreParts, weightedScore } from "./score.ts";
 import { byName, ranked, type Scored } from "./select.ts";
 
-/** Nobody else of the component is placed. */
-export const NO_SIBLINGS: Siblings = { byNode: new Map(), bySite: new Map() };
+/** What a decision depends on beside the request and the nodes. */
+export interface Circumstances {
+  /** What this request alone makes of some sites and nodes. */
+  readonly adjustment?: Adjustment;
+  /** What GPUs are worth. */
+  readonly values?: GpuValues;
+}
 
 /**
  * Where one instance belongs: filter, score, select. Pure: the same request and snapshot give the same decision, and
@@ -27,27 +27,31 @@ export function decide(
   request: PlacementRequest,
   snapshot: Snapshot,
   weights: Weights,
-  siblings: Siblings = NO_SIBLINGS,
+  { adjustment = NO_ADJUSTMENT, values = WHOLE_DEVICES_ONLY }: Circumstances = {},
 ): Decision {
   const fitting: NodeFacts[] = [];
   const rejected: Candidate[] = [];
   for (const node of snapshot.values()) {
-    const rejection = firstRejection(request, node);
+    const rejection = firstRejection(request, node, FILTER_NAMES, adjustment);
     if (rejection === undefined) fitting.push(node);
     else rejected.push({ node: node.name, site: node.site.name, ...rejection });
   }
   rejected.sort((a, b) => byName(a.node, b.node));
-  const costMin = lowestCost(fitting.map((node) => hourlyCost(node, request)));
-  const milliCpuPerGpu = milliCpuPerGpuOf(snapshot.values());
-  const context = { request, siblings, weights, costMin, milliCpuPerGpu };
+  const costMin = lowestCost(
+    [...snapshot.values()]
+      .filter((node) => mayEverRun(request, node))
+      .map((node) => hourlyCost(node, request)),
+  );
+  const topology = topologyOf(request.kind, adjustment);
+  const context = { request, weights, topology, costMin, values };
   const scored = ranked(fitting.map((node) => scoreOf(node, context)));
   const [best] = scored;
   const candidates = [...scored, ...rejected];
   if (best !== undefined) {
-    const devices = sharesOf(request, must(snapshot.get(best.node), "it was scored"));
+    const devices = sharesOf(request, must(snapshot.get(best.node), "it was scored"), values);
     return { ...best, ...(devices === undefined ? {} : { devices }), candidates };
   }
-  const wouldFit = nearest(request, snapshot);
+  const wouldFit = nearest(request, snapshot, adjustment);
   return { candidates, ...(wouldFit === undefined ? {} : { wouldFit }) };
 }
 
@@ -72,9 +76,13 @@ export function summary(candidates: readonly Candidate[]): string {
 }
 
 /** Shares of the devices that the request gets on a node that it fits on; undefined when it asks for none. */
-function sharesOf({ gpu }: PlacementRequest, node: NodeFacts): readonly DeviceShare[] | undefined {
+function sharesOf(
+  { gpu }: PlacementRequest,
+  node: NodeFacts,
+  values: GpuValues,
+): readonly DeviceShare[] | undefined {
   if (gpu === undefined) return undefined;
-  const uuids = must(chooseDevices(node, gpu), "the filter found such devices");
+  const uuids = must(chooseDevices(node, gpu, values), "the filter found such devices");
   return uuids.map((uuid) => ({ uuid, milli: gpu.milli }));
 }
 
@@ -87,11 +95,15 @@ function scoreOf(node: NodeFacts, context: ScoreContext): Scored {
 }
 
 /** The node that fails the fewest filters, when that is one only. */
-function nearest(request: PlacementRequest, snapshot: Snapshot): string | undefined {
+function nearest(
+  request: PlacementRequest,
+  snapshot: Snapshot,
+  adjustment: Adjustment,
+): string | undefined {
   const single = [...snapshot.values()]
     .toSorted((a, b) => byName(a.name, b.name))
     .flatMap((node) => {
-      const [only, ...more] = allRejections(request, node);
+      const [only, ...more] = allRejections(request, node, adjustment);
       return only === undefined || more.length > 0 ? [] : [{ node: node.name, ...only }];
     });
   const [first] = single;

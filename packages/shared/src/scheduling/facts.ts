@@ -4,6 +4,7 @@ import type { NodeLife } from "../model/lease.ts";
 import type { LabelSelector, Taint, Toleration } from "../model/metadata.ts";
 import type { Candidate, ScoreParts } from "../model/resources/edge.ts";
 import type { Placement } from "../model/resources/placement.ts";
+import { isSoundAmount } from "./engine/shape.ts";
 import { MILLI_PER_GPU } from "./gpu/request-mix.ts";
 
 /** What a placement is decided from: facts about sites and nodes, and one request. The same code runs in hub and site leader. */
@@ -201,14 +202,18 @@ export function amount(value: number | undefined): number {
   return value !== undefined && Number.isFinite(value) && value > 0 ? value : 0;
 }
 
-/** What workloads may use of a node in all: its capacity without the reserve. */
+/** What workloads may use of a node in all: its capacity without the reserve. What is greater than AMOUNT_MAX is a lie: nothing. */
 export function allocatable(node: Pick<NodeFacts, "capacity">): Capacity {
   const share = 1 - RESERVE_RATIO;
+  const sound = (value: number): number => {
+    const whole = Math.floor(amount(value));
+    return isSoundAmount(whole) ? whole : 0;
+  };
   return {
-    milliCpu: Math.floor(amount(node.capacity.milliCpu) * share),
-    memoryBytes: Math.floor(amount(node.capacity.memoryBytes) * share),
-    diskBytes: Math.floor(amount(node.capacity.diskBytes) * share),
-    gpuCount: Math.floor(amount(node.capacity.gpuCount)),
+    milliCpu: sound(node.capacity.milliCpu * share),
+    memoryBytes: sound(node.capacity.memoryBytes * share),
+    diskBytes: sound(node.capacity.diskBytes * share),
+    gpuCount: sound(node.capacity.gpuCount),
   };
 }
 

@@ -2,8 +2,11 @@ import { formatMilliCpu } from "../kernel/quantity.ts";
 import type { LabelSelector, Taint, Toleration } from "../model/metadata.ts";
 import type { Placement } from "../model/resources/placement.ts";
 import { matchesSelector, toleratesTaint } from "../model/selectors.ts";
+import { type Adjustment, affinityRejection, NO_ADJUSTMENT } from "./adjustment.ts";
+import { isSoundAmount } from "./engine/shape.ts";
 import { free, INSTANCES_PER_NODE_MAX, type NodeFacts, type PlacementRequest } from "./facts.ts";
 import { gpuDevices } from "./gpu/devices-filter.ts";
+import { MILLI_PER_GPU } from "./gpu/request-mix.ts";
 import { listed, readableBytes } from "./reason-text.ts";
 import { latency } from "./score/latency.ts";
 
@@ -22,10 +25,15 @@ export const FILTERS = {
   GpuDevices: gpuDevices,
   Resources: resources,
   Ports: ports,
+  Affinity: affinity,
 } as const satisfies Readonly<Record<string, Filter>>;
 
 /** Why the node may not take it; undefined when it may. */
-export type Filter = (request: PlacementRequest, node: NodeFacts) => string | undefined;
+export type Filter = (
+  request: PlacementRequest,
+  node: NodeFacts,
+  adjustment?: Adjustment,
+) => string | undefined;
 
 /** Name of a filter. */
 export type FilterName = keyof typeof FILTERS;
@@ -45,7 +53,37 @@ export const FILTER_NAMES: readonly FilterName[] = [
   "GpuDevices",
   "Resources",
   "Ports",
+  "Affinity",
 ];
+
+/** Filters that depend on what is assigned, or on the request's adjustment. */
+const NODE_FILTERS: readonly FilterName[] = ["Resources", "Ports", "Affinity"];
+
+/** Filters that say the same of nodes that are alike, whatever is assigned to them (`classReason`). */
+export const CLASS_FILTERS: readonly FilterName[] = FILTER_NAMES.filter(
+  (name) => !NODE_FILTERS.includes(name),
+);
+
+/** Those of them that a node fails for a while only. */
+const PASSING_FILTERS: readonly FilterName[] = ["NodeReady", "Unschedulable"];
+
+/** What one of CLASS_FILTERS says of a node of which nothing is given away. */
+export function classReason(
+  name: FilterName,
+  request: PlacementRequest,
+  node: NodeFacts,
+): string | undefined {
+  if (name !== "GpuDevices") return FILTERS[name](request, node);
+  const devices = node.devices.map((d) => ({ ...d, freeMilli: MILLI_PER_GPU }));
+  return FILTERS[name](request, { ...node, devices });
+}
+
+/** Whether the node would pass if it were ready, not cordoned, and nothing of it were given away. */
+export function mayEverRun(request: PlacementRequest, node: NodeFacts): boolean {
+  return CLASS_FILTERS.every(
+    (name) => PASSING_FILTERS.includes(name) || classReason(name, request, node) === undefined,
+  );
+}
 
 /** A filter that a node failed, and why. */
 export interface Rejection {
@@ -58,18 +96,23 @@ export function firstRejection(
   request: PlacementRequest,
   node: NodeFacts,
   names: readonly FilterName[] = FILTER_NAMES,
+  adjustment: Adjustment = NO_ADJUSTMENT,
 ): Rejection | undefined {
   for (const filter of names) {
-    const reason = FILTERS[filter](request, node);
+    const reason = FILTERS[filter](request, node, adjustment);
     if (reason !== undefined) return { filter, reason };
   }
   return undefined;
 }
 
 /** Every filter that the node fails. */
-export function allRejections(request: PlacementRequest, node: NodeFacts): readonly Rejection[] {
+export function allRejections(
+  request: PlacementRequest,
+  node: NodeFacts,
+  adjustment: Adjustment = NO_ADJUSTMENT,
+): readonly Rejection[] {
   return FILTER_NAMES.flatMap((filter) => {
-    const reason = FILTERS[filter](request, node);
+    const reason = FILTERS[filter](request, node, adjustment);
     return reason === undefined ? [] : [{ filter, reason }];
   });
 }
@@ -199,14 +242,22 @@ function short(
   left: number,
   format: (value: number) => string,
 ): string | undefined {
-  // Written so that NaN on either side is a "no".
-  if (asked === 0 || (asked > 0 && asked <= left)) return undefined;
+  // Written so that NaN on either side is a "no"; a node that gave more than it has takes nothing more.
+  if (isSoundAmount(asked) && asked <= left) return undefined;
   return `${name}: asks ${format(asked)}, ${format(Math.max(0, left))} free`;
 }
 
 function ports(request: PlacementRequest, node: NodeFacts): string | undefined {
   const taken = request.ports.find((p) => node.ports.has(p));
   return taken === undefined ? undefined : `host port ${taken} is in use`;
+}
+
+function affinity(
+  _request: PlacementRequest,
+  node: NodeFacts,
+  adjustment: Adjustment = NO_ADJUSTMENT,
+): string | undefined {
+  return affinityRejection(adjustment, { node: node.name, site: node.site.name });
 }
 
 function firstReason(

@@ -1,18 +1,19 @@
-import type { Capacity } from "../model/capacity.ts";
 import type { ScoreParts } from "../model/resources/edge.ts";
+import type { Spot } from "./adjustment.ts";
 import {
   allocatable,
   amount,
+  type DeviceFacts,
   free,
-  NO_CAPACITY,
   type NodeFacts,
   type PlacementRequest,
-  type Siblings,
   type Weights,
 } from "./facts.ts";
 import { siteLabels, untoleratedTaints } from "./filter.ts";
-import { resourcePartOf, wholeDeviceCost } from "./gpu/opportunity-cost.ts";
+import { alikeDevices } from "./gpu/choose-devices.ts";
+import { opportunityCost, resourcePartOf } from "./gpu/opportunity-cost.ts";
 import { MILLI_PER_GPU } from "./gpu/request-mix.ts";
+import type { GpuValues } from "./gpu/values.ts";
 import { costPart, hourlyCost } from "./score/cost.ts";
 import { NEUTRAL, unit } from "./score/part.ts";
 import { performancePart } from "./score/performance.ts";
@@ -22,12 +23,13 @@ import { performancePart } from "./score/performance.ts";
 /** What a score needs beside the node. */
 export interface ScoreContext {
   readonly request: PlacementRequest;
-  readonly siblings: Siblings;
   readonly weights: Weights;
-  /** Lowest known cost of the request per hour among the nodes that fit. */
+  /** The topology part, by node (`topologyOf`). */
+  readonly topology: (spot: Spot) => number;
+  /** Lowest known cost of the request per hour among the nodes that it may ever run on (`mayEverRun`). */
   readonly costMin: number | undefined;
-  /** CPU that comes with one GPU, milli; see `milliCpuPerGpuOf`. */
-  readonly milliCpuPerGpu: number;
+  /** What GPUs are worth. Given, not derived from what is assigned right now, so that a node's score depends on that node alone. */
+  readonly values: GpuValues;
 }
 
 /** The five parts of one node that passed the filters. */
@@ -37,9 +39,12 @@ export function scoreParts(node: NodeFacts, context: ScoreContext): ScoreParts {
     performance: unit(performancePart(node, context.request, context.weights.performance)),
     cost: unit(costPart(hourlyCost(node, context.request), context.costMin)),
     compliance: unit(compliancePart(node, context.request)),
-    topology: unit(topologyPart(node, context.request, context.siblings)),
+    topology: unit(context.topology({ node: node.name, site: node.site.name })),
   };
 }
+
+/** Steps of a score; finer differences are noise and decide nothing. */
+export const SCORE_STEPS = 1e6;
 
 /** Weighted sum, rounded to a millionth so that the noise of floating point decides nothing. */
 export function weightedScore(parts: ScoreParts, weights: ScoreParts): number {
@@ -49,28 +54,25 @@ export function weightedScore(parts: ScoreParts, weights: ScoreParts): number {
     parts.cost * weights.cost +
     parts.compliance * weights.compliance +
     parts.topology * weights.topology;
-  return Math.round(sum * 1e6) / 1e6;
+  return Math.round(sum * SCORE_STEPS) / SCORE_STEPS;
 }
 
 /**
  * Least waste. CPU, memory and storage spread: the share that is left afterwards. GPUs by what the fleet loses: mostly the
- * opportunity cost in GPUs (devices that the node's CPU does not reach for any more), and among equals the fuller node, so
- * that whole idle machines stay for large jobs.
+ * opportunity cost in GPUs (slices cut badly, devices that the node's CPU does not reach for any more), and among equals the
+ * fuller node, so that whole idle machines stay for large jobs.
  */
 function resourcePart(
   node: NodeFacts,
-  { request, weights: { resources: weights }, milliCpuPerGpu }: ScoreContext,
+  { request, weights: { resources: weights }, values }: ScoreContext,
 ): number {
   const [all, left, asked] = [allocatable(node), free(node), request.amounts];
   const spread = (total: number, rest: number, ask: number): number =>
     total > 0 ? (rest - ask) / total : 1;
   const gpu = (): number => {
     if (all.gpuCount === 0) return 1;
-    const [gpusFree, gpusAsked] = [freeGpus(node), gpusOf(request)];
-    const room = { milliCpuFree: left.milliCpu, gpusFree };
-    const ask = { milliCpu: asked.milliCpu, gpuCount: gpusAsked };
-    const lost = unit(resourcePartOf(wholeDeviceCost(milliCpuPerGpu, room, ask)));
-    const idleRatio = (gpusFree - gpusAsked) / all.gpuCount;
+    const lost = resourcePartOf(gpusLost(node, request, values));
+    const idleRatio = (freeGpus(node) - gpusOf(request)) / all.gpuCount;
     return lost * (1 - FULLER_SHARE) + unit(1 - idleRatio) * FULLER_SHARE;
   };
   const terms: readonly (readonly [number, number])[] = [
@@ -84,70 +86,51 @@ function resourcePart(
   return terms.reduce((sum, [w, value]) => sum + amount(w) * unit(value), 0) / total;
 }
 
+/** GPUs that the fleet loses by it; a MIG device is no part of a card any more, so taking it cuts none. */
+function gpusLost(node: NodeFacts, { amounts, gpu }: PlacementRequest, values: GpuValues): number {
+  const cards = node.devices.filter((d) => d.migProfile === undefined);
+  const freeOf = (devices: readonly DeviceFacts[]): readonly number[] =>
+    devices.map((d) => amount(d.freeMilli));
+  const [gpuCount, gpuMilli] =
+    gpu === undefined || gpu.migProfile !== undefined ? [0, 0] : [gpu.count, gpu.milli];
+  const suiting = gpuCount === 0 || gpu === undefined ? [] : alikeDevices(cards, gpu);
+  const room = {
+    milliCpuFree: free(node).milliCpu,
+    gpuFree: freeOf(cards),
+    suiting: freeOf(suiting),
+  };
+  const { slot, strand } = opportunityCost(values, room, {
+    milliCpu: amounts.milliCpu,
+    gpuCount,
+    gpuMilli,
+  });
+  return slot + strand;
+}
+
 /** What is free of a node's cards, in cards. */
 function freeGpus({ devices }: NodeFacts): number {
-  return devices.reduce(
-    (sum, d) => sum + (d.migProfile === undefined ? amount(d.freeMilli) / MILLI_PER_GPU : 0),
+  const milli = devices.reduce(
+    (sum, d) => sum + (d.migProfile === undefined ? amount(d.freeMilli) : 0),
     0,
   );
+  return milli / MILLI_PER_GPU;
 }
 
 /** What is asked of cards, in cards. */
 function gpusOf({ gpu }: PlacementRequest): number {
   return gpu === undefined || gpu.migProfile !== undefined
     ? 0
-    : (gpu.count * gpu.milli) / MILLI_PER_GPU;
+    : gpu.count * (gpu.milli / MILLI_PER_GPU);
 }
 
 /** Share of the GPU term that likes fuller nodes. */
-const FULLER_SHARE = 0.1;
-
-/**
- * CPU that comes with one GPU, milli: of what is assigned to nodes whose GPUs are in use; while none is, of what nodes with
- * GPUs have. 0, so that CPU strands nothing, when no node has any.
- */
-export function milliCpuPerGpuOf(nodes: Iterable<NodeFacts>): number {
-  let used: Pick<Capacity, "milliCpu" | "gpuCount"> = NO_CAPACITY;
-  let all: Pick<Capacity, "milliCpu" | "gpuCount"> = NO_CAPACITY;
-  for (const node of nodes) {
-    const has = allocatable(node);
-    if (has.gpuCount === 0) continue;
-    all = added(all, has);
-    const gpusUsed = has.gpuCount - freeGpus(node);
-    if (gpusUsed > 0) used = added(used, { milliCpu: node.allocated.milliCpu, gpuCount: gpusUsed });
-  }
-  const { milliCpu, gpuCount } = used.gpuCount > 0 ? used : all;
-  const ratio = gpuCount > 0 ? milliCpu / gpuCount : 0;
-  return Number.isFinite(ratio) ? ratio : 0;
-}
-
-function added(
-  sum: Pick<Capacity, "milliCpu" | "gpuCount">,
-  more: Pick<Capacity, "milliCpu" | "gpuCount">,
-): Pick<Capacity, "milliCpu" | "gpuCount"> {
-  return {
-    milliCpu: sum.milliCpu + amount(more.milliCpu),
-    gpuCount: sum.gpuCount + amount(more.gpuCount),
-  };
-}
+export const FULLER_SHARE = 0.1;
 
 /** Share of the asked attributes that site carries, divided by one more for each PreferNoSchedule taint not tolerated. */
-function compliancePart(node: NodeFacts, request: PlacementRequest): number {
+export function compliancePart(node: NodeFacts, request: PlacementRequest): number {
   const labels = siteLabels(request, node);
   const asked = request.placements.flatMap((p) => Object.entries(p.compliance ?? {}));
   const matched = asked.filter(([k, v]) => labels[k] === v).length;
   const share = asked.length === 0 ? 1 : matched / asked.length;
   return share / (1 + untoleratedTaints(request, node, ["PreferNoSchedule"]).length);
-}
-
-/**
- * Deployments spread over sites, then over nodes, so that one failure takes few replicas. Jobs keep together: the share
- * of their siblings that is on the same site.
- */
-function topologyPart(node: NodeFacts, request: PlacementRequest, siblings: Siblings): number {
-  const onSite = siblings.bySite.get(node.site.name) ?? 0;
-  const onNode = siblings.byNode.get(node.name) ?? 0;
-  if (request.kind === "Deployment") return (1 / (1 + onSite) + 1 / (1 + onNode)) / 2;
-  const total = [...siblings.bySite.values()].reduce((a, b) => a + b, 0);
-  return total === 0 ? NEUTRAL : onSite / total;
 }

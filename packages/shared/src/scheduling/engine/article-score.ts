@@ -4,7 +4,7 @@ import { NEUTRAL, unit } from "../score/part.ts";
 import { f64, i32 } from "./columns.ts";
 import { NO_FIT, type NodeScore } from "./node-score.ts";
 import { type NodeTable } from "./node-table.ts";
-import type { OpportunityScore } from "./opportunity-score.ts";
+import { newCosts, type OpportunityScore, UNFIT } from "./opportunity-score.ts";
 import type { Shape } from "./shape.ts";
 
 /** Parts of each node in [0, 1] that do not change with what is free. What is no number counts as NEUTRAL. */
@@ -26,6 +26,7 @@ export class ArticleScore implements NodeScore {
   readonly #parts: NodeParts;
   /** Weighted performance and cost of each node. */
   readonly #fixed: Float64Array;
+  readonly #costs = newCosts();
 
   constructor(
     options: { readonly weights: ScoreParts },
@@ -45,13 +46,17 @@ export class ArticleScore implements NodeScore {
 
   evaluate(shape: Shape, node: number): number {
     if (!this.#nodes.fits(shape, node)) return NO_FIT;
-    const weights = this.#weights;
-    const score =
-      f64(this.#fixed, node) +
-      weights.resource * resourcePartOf(this.#opportunity.gpusLost(shape, node)) +
-      weights.compliance * this.#classPart(shape.compliance, this.#parts.compliance, node) +
-      weights.topology * this.#classPart(shape.topology, this.#parts.topology, node);
-    return Math.round(score * SCORE_STEPS) / SCORE_STEPS;
+    return this.#weighed(shape, node, this.#opportunity.gpusLost(shape, node));
+  }
+
+  evaluateAll(shape: Shape, nodes: Int32Array, count: number, scores: Float32Array): void {
+    this.#opportunity.costsOf(shape, nodes, count, this.#costs);
+    const { slot, strand } = this.#costs;
+    for (let i = 0; i < count; i++) {
+      const lost = f64(slot, i);
+      scores[i] =
+        lost === UNFIT ? NO_FIT : this.#weighed(shape, i32(nodes, i), lost + f64(strand, i));
+    }
   }
 
   chooseDevices(shape: Shape, node: number, devices: Int16Array): void {
@@ -61,6 +66,16 @@ export class ArticleScore implements NodeScore {
   nodeChanged(node: number): void {
     this.#opportunity.nodeChanged(node);
     this.#fix(node);
+  }
+
+  #weighed(shape: Shape, node: number, gpusLost: number): number {
+    const weights = this.#weights;
+    const score =
+      f64(this.#fixed, node) +
+      weights.resource * resourcePartOf(gpusLost) +
+      weights.compliance * this.#classPart(shape.compliance, this.#parts.compliance, node) +
+      weights.topology * this.#classPart(shape.topology, this.#parts.topology, node);
+    return Math.round(score * SCORE_STEPS) / SCORE_STEPS;
   }
 
   #fix(node: number): void {

@@ -1,35 +1,48 @@
+import { f64, i32 } from "./columns.ts";
+
 /**
- * The nodes that changed, in order, as a ring: a tree that was up to date at a position reads on from there. What fell out
- * of the ring is not known any more, and a tree that would need it is built anew.
+ * The nodes that changed, the newest first, each once: a tree that was up to date at a time walks back to what changed after
+ * it. The list is linked through columns, so that a node that changes again moves to the front and is looked at once, and
+ * nothing ever falls out.
  */
 export class ChangeLog {
-  readonly #ring: Int32Array;
-  readonly #mask: number;
-  /** Changes so far; also the position after the newest one. */
-  #end = 0;
+  /** Time of each node's last change; 0: never. Times count changes, and are exact up to 2^53. */
+  readonly changedAt: Float64Array;
+  /** The node that changed last before this one. The entry behind the last node stands for both ends; its time is 0. */
+  readonly older: Int32Array;
+  readonly #newer: Int32Array;
+  readonly #ends: number;
+  #now = 0;
 
-  /** `length` is a power of two. */
-  constructor(length: number) {
-    this.#ring = new Int32Array(length);
-    this.#mask = length - 1;
+  constructor(nodeCount: number) {
+    this.#ends = nodeCount;
+    this.changedAt = new Float64Array(nodeCount + 1);
+    this.older = new Int32Array(nodeCount + 1).fill(nodeCount);
+    this.#newer = new Int32Array(nodeCount + 1).fill(nodeCount);
   }
 
-  get end(): number {
-    return this.#end;
+  /** Changes so far, also of the same node; the time of the newest one. */
+  get now(): number {
+    return this.#now;
   }
 
-  /** Most changes that can be read back. */
-  get length(): number {
-    return this.#ring.length;
+  /** The node that changed last: follow `older` from it while `changedAt` is late enough. */
+  get newest(): number {
+    return i32(this.older, this.#ends);
   }
 
   push(node: number): void {
-    this.#ring[this.#end & this.#mask] = node;
-    this.#end++;
+    this.#now++;
+    if (this.newest !== node) {
+      if (f64(this.changedAt, node) > 0) this.#link(i32(this.#newer, node), i32(this.older, node));
+      this.#link(node, this.newest);
+      this.#link(this.#ends, node);
+    }
+    this.changedAt[node] = this.#now;
   }
 
-  /** The node of a change at most `length` back. */
-  nodeAt(position: number): number {
-    return this.#ring[position & this.#mask] ?? 0;
+  #link(newer: number, older: number): void {
+    this.older[newer] = older;
+    this.#newer[older] = newer;
   }
 }

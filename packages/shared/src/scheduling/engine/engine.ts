@@ -1,6 +1,7 @@
 import { assert } from "../../kernel/assert.ts";
 import { ChangeLog } from "./change-log.ts";
-import { NO_FIT, type NodeScore, soundScore } from "./node-score.ts";
+import { f32, f64, i32 } from "./columns.ts";
+import { EVALUATIONS_MAX, NO_FIT, type NodeScore, soundScore } from "./node-score.ts";
 import { GPUS_PER_NODE_MAX, type NodeTable } from "./node-table.ts";
 import { isSoundShape, type Shape } from "./shape.ts";
 import { WinnerTree } from "./winner-tree.ts";
@@ -40,9 +41,9 @@ export class Engine {
   readonly #treesMax: number;
   readonly #trees = new Map<Shape, WinnerTree>();
   readonly #log: ChangeLog;
-  /** Which repair a node was last looked at in, so that one that changed often is looked at once. */
-  readonly #lookedAtIn: Int32Array;
-  #repairs = 0;
+  /** Nodes that are evaluated together, and their scores. */
+  readonly #batch = new Int32Array(EVALUATIONS_MAX);
+  readonly #scores = new Float32Array(EVALUATIONS_MAX);
   #decisions = 0;
   /** Devices of the last `place`, as indexes within the node: the first `gpuCount` of them. Overwritten by the next. */
   readonly devices = new Int16Array(GPUS_PER_NODE_MAX);
@@ -55,8 +56,7 @@ export class Engine {
     this.#score = score;
     this.#scans = mode === undefined ? nodes.nodeCount <= SCAN_NODES_MAX : mode === "scan";
     this.#treesMax = Math.max(1, Math.floor(treeBytesMax / WinnerTree.bytesOf(nodes.nodeCount)));
-    this.#log = new ChangeLog(2 ** Math.ceil(Math.log2(Math.max(2, nodes.nodeCount))));
-    this.#lookedAtIn = new Int32Array(nodes.nodeCount);
+    this.#log = new ChangeLog(nodes.nodeCount);
   }
 
   /** The best node for the shape, or NO_NODE. */
@@ -116,11 +116,11 @@ export class Engine {
   #treeOf(shape: Shape): WinnerTree {
     const known = this.#trees.get(shape);
     const tree = known ?? this.#newTree(shape);
-    const changes = this.#log.end - tree.seen;
+    const changes = this.#log.now - tree.seen;
     if (known === undefined || changes > this.#nodes.nodeCount * REBUILD_RATIO)
       this.#build(tree, shape);
     else if (changes > 0) this.#repair(tree, shape);
-    tree.seen = this.#log.end;
+    tree.seen = this.#log.now;
     return tree;
   }
 
@@ -141,29 +141,40 @@ export class Engine {
   }
 
   #build(tree: WinnerTree, shape: Shape): void {
-    const by = this.#score;
     const { nodeCount } = this.#nodes;
-    for (let node = 0; node < nodeCount; node++)
-      tree.set(node, soundScore(by.evaluate(shape, node)));
+    const batch = this.#batch;
+    for (let first = 0; first < nodeCount; first += EVALUATIONS_MAX) {
+      const count = Math.min(EVALUATIONS_MAX, nodeCount - first);
+      for (let i = 0; i < count; i++) batch[i] = first + i;
+      this.#evaluate(shape, count);
+      for (let i = 0; i < count; i++) tree.set(first + i, f32(this.#scores, i));
+    }
     tree.build();
   }
 
   #repair(tree: WinnerTree, shape: Shape): void {
-    // Wraps around after two thousand million repairs; a stale stamp that matches then is cleared first.
-    if (this.#repairs === 0x7fffffff) {
-      this.#lookedAtIn.fill(0);
-      this.#repairs = 0;
+    const { changedAt, older, newest } = this.#log;
+    const { seen } = tree;
+    const batch = this.#batch;
+    let count = 0;
+    for (let node = newest; f64(changedAt, node) > seen; node = i32(older, node)) {
+      batch[count] = node;
+      count++;
+      if (count < EVALUATIONS_MAX) continue;
+      this.#evaluate(shape, count);
+      tree.updateAll(batch, count, this.#scores);
+      count = 0;
     }
-    const repair = ++this.#repairs;
+    this.#evaluate(shape, count);
+    tree.updateAll(batch, count, this.#scores);
+  }
+
+  /** Scores of the first nodes of the batch. */
+  #evaluate(shape: Shape, count: number): void {
     const by = this.#score;
-    const log = this.#log;
-    const lookedAtIn = this.#lookedAtIn;
-    const { end } = log;
-    for (let position = tree.seen; position < end; position++) {
-      const node = log.nodeAt(position);
-      if (lookedAtIn[node] === repair) continue;
-      lookedAtIn[node] = repair;
-      tree.update(node, soundScore(by.evaluate(shape, node)));
-    }
+    const scores = this.#scores;
+    if (by.evaluateAll !== undefined) by.evaluateAll(shape, this.#batch, count, scores);
+    else for (let i = 0; i < count; i++) scores[i] = by.evaluate(shape, i32(this.#batch, i));
+    for (let i = 0; i < count; i++) scores[i] = soundScore(f32(scores, i));
   }
 }

@@ -3,6 +3,9 @@ import type { Shape } from "./shape.ts";
 /** The score of a node that the shape does not fit on, and of one whose score is not a number. */
 export const NO_FIT = Number.NEGATIVE_INFINITY;
 
+/** Most nodes that are evaluated in one call: what lies between the steps of it stays in the nearest cache. */
+export const EVALUATIONS_MAX = 256;
+
 /**
  * How good a node is for a shape, as the engine asks for it: a function of the shape and of that node's row alone, so that
  * only the scores of changed nodes have to be asked for again. Allocates nothing.
@@ -10,6 +13,11 @@ export const NO_FIT = Number.NEGATIVE_INFINITY;
 export interface NodeScore {
   /** Greater is better; NO_FIT where it does not fit. */
   evaluate(shape: Shape, node: number): number;
+  /**
+   * The same of the first `count` nodes (at most EVALUATIONS_MAX), written to `scores`: many at once are cheaper. A score
+   * without it is asked node by node.
+   */
+  evaluateAll?(shape: Shape, nodes: Int32Array, count: number, scores: Float32Array): void;
   /** Writes the shape's `gpuCount` devices of a node that it fits on, as indexes within the node. */
   chooseDevices(shape: Shape, node: number, devices: Int16Array): void;
   /** Called after each change of the node's row, before it is asked about again. */

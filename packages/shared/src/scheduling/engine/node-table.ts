@@ -11,7 +11,28 @@ export interface NodeRow {
   readonly gpuCount: number;
   /** Nodes that no filter can tell apart have the same class. Default 0. */
   readonly nodeClass?: number;
+  /** Most instances that it takes. Default: no limit. */
+  readonly instanceCount?: number;
 }
+
+/** What was given of a node elsewhere, to be booked as it is. */
+export interface Booking {
+  readonly milliCpu: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  readonly instanceCount: number;
+  readonly ports: readonly string[];
+  /** Milli by device, an index within the node. */
+  readonly devices: readonly (readonly [device: number, milli: number])[];
+}
+
+/** Device classes with an odd number are partitions of a card (MIG devices), which no request for cards gets. */
+export function isPartition(deviceClass: number): boolean {
+  return deviceClass % 2 === 1;
+}
+
+/** Most instances of a node that says no limit. */
+const INSTANCES_MAX = 2 ** 30;
 
 /** Most GPUs of one node. */
 export const GPUS_PER_NODE_MAX = 1_024;
@@ -34,9 +55,16 @@ export class NodeTable {
   /** Free milli of the node's emptiest device. */
   readonly gpuFreeMax: Int16Array;
   readonly classOf: Int32Array;
+  /** Class of each device, for shapes that not every device suits. */
+  readonly deviceClassOf: Uint16Array;
+  /** Instances that the node still takes. */
+  readonly instancesFree: Int32Array;
+  /** Host ports in use by node, with how many use each; a node without any has none. */
+  readonly #ports = new Map<number, Map<string, number>>();
   readonly #milliCpu: Float64Array;
   readonly #memory: Float64Array;
   readonly #disk: Float64Array;
+  readonly #instances: Int32Array;
 
   /** A row with an amount that is no whole number from 0 to AMOUNT_MAX has nothing of it: it decides nothing. */
   constructor(rows: readonly NodeRow[]) {
@@ -57,6 +85,9 @@ export class NodeTable {
     this.gpusIdle = Int16Array.from(gpuCounts);
     this.gpuFreeMax = Int16Array.from(gpuCounts, (count) => (count > 0 ? MILLI_PER_GPU : 0));
     this.classOf = Int32Array.from(rows, ({ nodeClass = 0 }) => nodeClass);
+    this.deviceClassOf = new Uint16Array(this.gpuFree.length);
+    this.instancesFree = Int32Array.from(rows, instancesOf);
+    this.#instances = this.instancesFree.slice();
   }
 
   /** Whether the node has room for the shape and its class passes the filters. NaN on any side is a no. */
@@ -66,7 +97,15 @@ export class NodeTable {
     if (!(shape.milliCpu <= f64(this.milliCpuFree, node))) return false;
     if (!(shape.memoryBytes <= f64(this.memoryFree, node))) return false;
     if (!(shape.diskBytes <= f64(this.diskFree, node))) return false;
-    return shape.classes === undefined || shape.classes[i32(this.classOf, node)] === 1;
+    if (shape.classes !== undefined && shape.classes[i32(this.classOf, node)] !== 1) return false;
+    if (i32(this.instancesFree, node) <= 0) return false;
+    return shape.ports === undefined || this.takenPort(shape.ports, node) === undefined;
+  }
+
+  /** The first of these host ports that is in use on the node. */
+  takenPort(ports: readonly string[], node: number): string | undefined {
+    const used = this.#ports.get(node);
+    return used === undefined ? undefined : ports.find((port) => used.has(port));
   }
 
   /**
@@ -104,12 +143,72 @@ export class NodeTable {
     this.#give(shape, node, { devices, sign: -1 });
   }
 
+  /**
+   * Changes what the node has in all. What is given stays given, so that less than nothing may be free. `gpuCount` is not
+   * looked at: devices come and go with `setDevice`.
+   */
+  resize(node: number, row: NodeRow): void {
+    resizeColumn(this.#milliCpu, this.milliCpuFree, node, row.milliCpu);
+    resizeColumn(this.#memory, this.memoryFree, node, row.memoryBytes);
+    resizeColumn(this.#disk, this.diskFree, node, row.diskBytes);
+    const instances = instancesOf(row);
+    const more = instances - i32(this.#instances, node);
+    this.#instances[node] = instances;
+    this.instancesFree[node] = i32(this.instancesFree, node) + more;
+  }
+
+  /** Makes a row one without a node, whatever was given of it. Its class stays. */
+  clear(node: number): void {
+    for (const column of [this.#milliCpu, this.#memory, this.#disk]) column[node] = 0;
+    for (const column of [this.milliCpuFree, this.memoryFree, this.diskFree]) column[node] = 0;
+    this.#instances[node] = 0;
+    this.instancesFree[node] = 0;
+    this.#ports.delete(node);
+    const [first, end] = [i32(this.gpuFirst, node), i32(this.gpuFirst, node + 1)];
+    this.gpuFree.fill(0, first, end);
+    this.deviceClassOf.fill(0, first, end);
+    this.#summarise(node);
+  }
+
+  /** Sets what is free of a device, and its class. 0: it is gone, or none was there yet. */
+  setDevice(node: number, device: number, set: { freeMilli: number; deviceClass: number }): void {
+    const g = i32(this.gpuFirst, node) + device;
+    assert(g < i32(this.gpuFirst, node + 1), `node ${node} has no device ${device}`);
+    this.gpuFree[g] = set.freeMilli;
+    this.deviceClassOf[g] = set.deviceClass;
+    this.#summarise(node);
+  }
+
+  /** Books what was given elsewhere (`sign` 1), or takes such a booking back (-1), whether or not there is room. */
+  book(node: number, booking: Booking, sign: 1 | -1): void {
+    this.milliCpuFree[node] = f64(this.milliCpuFree, node) - sign * booking.milliCpu;
+    this.memoryFree[node] = f64(this.memoryFree, node) - sign * booking.memoryBytes;
+    this.diskFree[node] = f64(this.diskFree, node) - sign * booking.diskBytes;
+    this.instancesFree[node] = i32(this.instancesFree, node) - sign * booking.instanceCount;
+    this.#usePorts(node, booking.ports, sign);
+    for (const [device, milli] of booking.devices) {
+      const g = i32(this.gpuFirst, node) + device;
+      this.gpuFree[g] = i16(this.gpuFree, g) - sign * milli;
+    }
+    if (booking.devices.length > 0) this.#summarise(node);
+  }
+
   /** The node was told to be of another class (cordoned, relabelled, lost …). */
   setClass(node: number, nodeClass: number): void {
     this.classOf[node] = nodeClass;
   }
 
-  #hasGpus({ gpuCount, gpuMilli }: Shape, node: number): boolean {
+  /** Whether the shape can use a device (an index among all devices) of this kind. */
+  suits(shape: Shape, device: number): boolean {
+    return (
+      shape.deviceClasses === undefined ||
+      shape.deviceClasses[this.deviceClassOf[device] ?? 0] === 1
+    );
+  }
+
+  #hasGpus(shape: Shape, node: number): boolean {
+    const { gpuCount, gpuMilli } = shape;
+    if (shape.deviceClasses !== undefined) return this.#devicesFor(shape, node) >= gpuCount;
     if (gpuMilli === MILLI_PER_GPU) return gpuCount <= i16(this.gpusIdle, node);
     if (gpuCount === 1) return gpuMilli <= i16(this.gpuFreeMax, node);
     return this.#devicesWith(gpuMilli, node) >= gpuCount;
@@ -136,11 +235,33 @@ export class NodeTable {
     this.milliCpuFree[node] = f64(this.milliCpuFree, node) - sign * shape.milliCpu;
     this.memoryFree[node] = f64(this.memoryFree, node) - sign * shape.memoryBytes;
     this.diskFree[node] = f64(this.diskFree, node) - sign * shape.diskBytes;
+    this.instancesFree[node] = i32(this.instancesFree, node) - sign;
+    if (shape.ports !== undefined) this.#usePorts(node, shape.ports, sign);
     for (let i = 0; i < shape.gpuCount; i++) {
       const device = i32(this.gpuFirst, node) + i16(devices, i);
       this.gpuFree[device] = i16(this.gpuFree, device) - sign * shape.gpuMilli;
     }
     this.#summarise(node);
+  }
+
+  #devicesFor(shape: Shape, node: number): number {
+    let count = 0;
+    const end = i32(this.gpuFirst, node + 1);
+    for (let g = i32(this.gpuFirst, node); g < end; g++)
+      if (i16(this.gpuFree, g) >= shape.gpuMilli && this.suits(shape, g)) count++;
+    return count;
+  }
+
+  #usePorts(node: number, ports: readonly string[], sign: 1 | -1): void {
+    if (ports.length === 0) return;
+    const used = this.#ports.get(node) ?? new Map<string, number>();
+    for (const port of ports) {
+      const count = (used.get(port) ?? 0) + sign;
+      if (count > 0) used.set(port, count);
+      else used.delete(port);
+    }
+    if (used.size > 0) this.#ports.set(node, used);
+    else this.#ports.delete(node);
   }
 
   #devicesWith(milli: number, node: number): number {
@@ -162,4 +283,14 @@ export class NodeTable {
     this.gpusIdle[node] = idle;
     this.gpuFreeMax[node] = most;
   }
+}
+
+function instancesOf({ instanceCount = INSTANCES_MAX }: NodeRow): number {
+  return Math.min(INSTANCES_MAX, isSoundAmount(instanceCount) ? instanceCount : 0);
+}
+
+function resizeColumn(all: Float64Array, free: Float64Array, node: number, amount: number): void {
+  const next = isSoundAmount(amount) ? amount : 0;
+  free[node] = f64(free, node) + next - f64(all, node);
+  all[node] = next;
 }

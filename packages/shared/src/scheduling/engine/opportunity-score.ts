@@ -1,9 +1,31 @@
 import { MILLI_PER_GPU } from "../gpu/request-mix.ts";
 import type { GpuValues } from "../gpu/values.ts";
 import { f64, i16, i32 } from "./columns.ts";
-import { NO_FIT, type NodeScore } from "./node-score.ts";
+import { EVALUATIONS_MAX, NO_FIT, type NodeScore } from "./node-score.ts";
 import { GPUS_PER_NODE_MAX, type NodeTable } from "./node-table.ts";
 import type { Shape } from "./shape.ts";
+
+/** Numbers of a row: eight in double precision are a cache line. */
+const ROW_LANES = 8;
+
+/** Slot cost of a node that the shape does not fit on. */
+export const UNFIT = Number.POSITIVE_INFINITY;
+
+/** Opportunity costs of several nodes, by their place in the batch. */
+export interface Costs {
+  /** GPUs lost to the cut; UNFIT where the shape does not fit, and then the other two say nothing. */
+  readonly slot: Float64Array;
+  /** GPUs that lose their CPU. */
+  readonly strand: Float64Array;
+  /** Milli that stay free on the device of a single slice. */
+  readonly leftover: Float64Array;
+}
+
+/** Room for the costs of one batch. */
+export function newCosts(): Costs {
+  const column = (): Float64Array => new Float64Array(EVALUATIONS_MAX);
+  return { slot: column(), strand: column(), leftover: column() };
+}
 
 /** Weight of one GPU lost to a slice that is cut badly. */
 const SLOT_WEIGHT = 1_000;
@@ -34,8 +56,11 @@ export class OpportunityScore implements NodeScore {
   readonly #worth: Float64Array;
   /** What of that worth lacks CPU, GPUs. */
   readonly #strand: Float64Array;
+  /** What evaluating needs of each node, in one cache line: a copy, as `writeRow` has it, from change to change. */
+  readonly #rows: Float64Array;
   /** By slice size: rank of a device by its free milli, the lowest is the best: smallest slot, then tightest. */
   readonly #ranks: (Int32Array | undefined)[] = Array.from({ length: MILLI_PER_GPU + 1 });
+  readonly #costs = newCosts();
   readonly #scratch = new Int16Array(GPUS_PER_NODE_MAX);
 
   constructor(options: { readonly values: GpuValues }, deps: { readonly nodes: NodeTable }) {
@@ -45,6 +70,7 @@ export class OpportunityScore implements NodeScore {
     this.#gpusPerMilliCpu = milliCpuPerGpu > 0 ? 1 / milliCpuPerGpu : 0;
     this.#worth = new Float64Array(deps.nodes.nodeCount);
     this.#strand = new Float64Array(deps.nodes.nodeCount);
+    this.#rows = new Float64Array(deps.nodes.nodeCount * ROW_LANES);
     for (let node = 0; node < deps.nodes.nodeCount; node++) this.nodeChanged(node);
   }
 
@@ -60,6 +86,51 @@ export class OpportunityScore implements NodeScore {
     const free = this.#cheapestFree(gpuMilli, node);
     const slot = this.#slotOf(free, gpuMilli);
     return -weighed(slot, this.#strandWith(shape, node, slot), free - gpuMilli);
+  }
+
+  evaluateAll(shape: Shape, nodes: Int32Array, count: number, scores: Float32Array): void {
+    this.costsOf(shape, nodes, count, this.#costs);
+    const { slot, strand, leftover } = this.#costs;
+    for (let i = 0; i < count; i++) {
+      const lost = f64(slot, i);
+      scores[i] = lost === UNFIT ? NO_FIT : -weighed(lost, f64(strand, i), f64(leftover, i));
+    }
+  }
+
+  /**
+   * Costs of the first `count` nodes, as `evaluate` finds them one by one. The loop is dense for a reason: all that it reads
+   * of a node is one row, and it calls nothing, so that the rows of many nodes are on their way from memory at once.
+   */
+  costsOf(shape: Shape, nodes: Int32Array, count: number, { slot, strand, leftover }: Costs): void {
+    const { milliCpu, memoryBytes, diskBytes, gpuCount, gpuMilli, classes } = shape;
+    const rows = this.#rows;
+    const perMilliCpu = this.#gpusPerMilliCpu;
+    const slices = gpuCount > 0 && gpuMilli < MILLI_PER_GPU;
+    const idleMin = slices ? 0 : gpuCount;
+    for (let i = 0; i < count; i++) {
+      const node = i32(nodes, i);
+      const row = node * ROW_LANES;
+      slot[i] = UNFIT;
+      // GPUs first, and NaN is a no, as in NodeTable.fits.
+      if (!(gpuMilli <= f64(rows, row + 3)) || !(idleMin <= f64(rows, row + 4))) continue;
+      if (!(milliCpu <= f64(rows, row)) || !(memoryBytes <= f64(rows, row + 1))) continue;
+      if (!(diskBytes <= f64(rows, row + 2))) continue;
+      if (classes !== undefined && classes[f64(rows, row + 5)] !== 1) continue;
+      let [lost, left] = [0, 0];
+      if (slices && gpuCount === 1) {
+        const free = this.#cheapestFree(gpuMilli, node);
+        lost = this.#slotOf(free, gpuMilli);
+        left = free - gpuMilli;
+      } else if (slices) {
+        if (!this.#nodes.fits(shape, node)) continue;
+        lost = this.#slots(shape, node);
+      }
+      const worthLeft = f64(rows, row + 6) - (slices ? lost : gpuCount);
+      const stranded = worthLeft - (f64(rows, row) - milliCpu) * perMilliCpu;
+      slot[i] = lost;
+      strand[i] = (perMilliCpu > 0 && stranded > 0 ? stranded : 0) - f64(rows, row + 7);
+      leftover[i] = left;
+    }
   }
 
   /** GPUs lost when the shape takes a node that it fits on: slot and strand together. */
@@ -97,6 +168,20 @@ export class OpportunityScore implements NodeScore {
       worth += f64(this.#worthOf, i16(gpuFree, g));
     this.#worth[node] = worth;
     this.#strand[node] = this.#stranded(worth, f64(milliCpuFree, node));
+    this.#writeRow(node);
+  }
+
+  #writeRow(node: number): void {
+    const { milliCpuFree, memoryFree, diskFree, gpusIdle, gpuFreeMax, classOf } = this.#nodes;
+    const row = node * ROW_LANES;
+    this.#rows[row] = f64(milliCpuFree, node);
+    this.#rows[row + 1] = f64(memoryFree, node);
+    this.#rows[row + 2] = f64(diskFree, node);
+    this.#rows[row + 3] = i16(gpuFreeMax, node);
+    this.#rows[row + 4] = i16(gpusIdle, node);
+    this.#rows[row + 5] = i32(classOf, node);
+    this.#rows[row + 6] = f64(this.#worth, node);
+    this.#rows[row + 7] = f64(this.#strand, node);
   }
 
   /** GPUs that lack CPU afterwards, less those that lack it now. */

@@ -11,6 +11,12 @@ export interface Shape {
   readonly gpuMilli: number;
   /** 1 for each node class that passes the filters (readiness, labels, taints, model …); undefined: all do. */
   readonly classes?: Uint8Array;
+  /** 1 for each device class that it can use; undefined: all of them. */
+  readonly deviceClasses?: Uint8Array | undefined;
+  /** True: asks for partitions of cards (MIG devices), and so takes nothing of a card. */
+  readonly partitions?: boolean;
+  /** Host ports that it needs, `TCP/8080`; undefined: none. */
+  readonly ports?: readonly string[] | undefined;
   /** Compliance part of each node class for this shape; undefined: the node's own. */
   readonly compliance?: Float64Array;
   /** Topology part of each node class for this shape; undefined: the node's own. */

@@ -1,113 +1,124 @@
 import { f32, i32 } from "./columns.ts";
 import { NO_FIT } from "./node-score.ts";
 
-/** Scores of one block, which are compared in a row; they share a cache line. */
-const BLOCK = 8;
+/** Scores that are compared in one match, a power of two: sixteen in single precision are a cache line. */
+const BLOCK = 16;
+const BLOCK_BITS = 4;
 
 /**
- * A tournament over the scores of all nodes for one shape (Knuth, TAOCP 3 §5.4.1): the root is the best node, and a node's
- * new score is played up to the root in log₂ n matches. Equal scores are won by the lower index, as in a scan from the left.
- * The first three rounds are one look at a block of neighbours, and every match keeps its winner's score beside it:
- * hundreds of trees are larger than any cache, so what counts is how many lines are touched.
+ * A tournament over the scores of all nodes for one shape (Knuth, TAOCP 3 §5.4.1), sixteen to a match: the root is the best
+ * score, and a node's new score is played up to the root in log₁₆ n matches, of which most end the tournament. Only
+ * scores are kept; the winner is found by walking down from the root, and of equal scores the lower index is met first,
+ * as in a scan from the left. Hundreds of trees are larger than any cache, so what counts is how few lines are touched.
  */
 export class WinnerTree {
-  /** By node, in single precision as `soundScore` makes them; NO_FIT behind the last one. */
-  readonly #scores: Float32Array;
-  /** Winner and its score by match: the root is 1, the block b is match `#blocks + b`. */
-  readonly #winners: Int32Array;
+  /** Level by level: the nodes' scores as `soundScore` makes them, the best of each sixteen of them, …, the root. */
   readonly #best: Float32Array;
-  readonly #blocks: number;
-  /** Position in the change log up to which the scores are those of now. */
+  /** Where each level starts; NO_FIT fills each up to whole blocks. */
+  readonly #starts: Int32Array;
+  readonly #top: number;
+  /** Time of the change log up to which the scores are those of now. */
   seen = 0;
   /** When it was asked last, to tell which tree may go. */
   usedAt = 0;
 
   constructor(nodeCount: number) {
-    this.#blocks = blocksOf(nodeCount);
-    this.#scores = new Float32Array(Math.ceil(nodeCount / BLOCK) * BLOCK).fill(NO_FIT);
-    this.#winners = new Int32Array(this.#blocks * 2);
-    this.#best = new Float32Array(this.#blocks * 2).fill(NO_FIT);
+    const starts = levelsOf(nodeCount);
+    this.#top = starts.length - 2;
+    this.#starts = Int32Array.from(starts);
+    this.#best = new Float32Array(starts.at(-1) ?? 0).fill(NO_FIT);
   }
 
   /** Bytes that a tree over so many nodes takes. */
   static bytesOf(nodeCount: number): number {
-    return Math.ceil(nodeCount / BLOCK) * BLOCK * 4 + blocksOf(nodeCount) * 2 * (4 + 4);
+    return (levelsOf(nodeCount).at(-1) ?? 0) * 4;
   }
 
   /** The best node; check its score, it may not fit. */
   get winner(): number {
-    return i32(this.#winners, 1);
+    const best = this.#best;
+    const score = this.winnerScore;
+    let index = 0;
+    for (let level = this.#top - 1; level >= 0; level--) {
+      const start = i32(this.#starts, level);
+      index <<= BLOCK_BITS;
+      while (f32(best, start + index) !== score) index++;
+    }
+    return index;
   }
 
   /** Score of the best node. */
   get winnerScore(): number {
-    return f32(this.#best, 1);
+    return f32(this.#best, i32(this.#starts, this.#top));
   }
 
   /** Sets a score without playing; `build` plays all matches. */
   set(node: number, score: number): void {
-    this.#scores[node] = score;
+    this.#best[node] = score;
   }
 
   build(): void {
-    for (let first = 0; first < this.#scores.length; first += BLOCK) {
-      const winner = this.#blockWinner(first);
-      this.#settle(this.#blocks + first / BLOCK, winner, f32(this.#scores, winner));
-    }
-    for (let match = this.#blocks - 1; match >= 1; match--) this.#play(match);
-  }
-
-  /** Plays a node's new score up; ends where a match comes out as before. Mostly no more than one block is touched. */
-  update(node: number, score: number): void {
-    const scores = this.#scores;
-    if (scores[node] === score) return;
-    const first = node - (node % BLOCK);
-    const before = this.#blockWinner(first);
-    const bestBefore = f32(scores, before);
-    scores[node] = score;
-    const winner = this.#blockWinner(first);
-    const best = f32(scores, winner);
-    if (winner === before && best === bestBefore) return;
-    let match = this.#blocks + first / BLOCK;
-    let changed = this.#settle(match, winner, best);
-    match >>= 1;
-    while (changed && match >= 1) {
-      changed = this.#play(match);
-      match >>= 1;
-    }
-  }
-
-  /** The first of the greatest of a block. */
-  #blockWinner(first: number): number {
-    const scores = this.#scores;
-    let winner = first;
-    let best = f32(scores, first);
-    for (let node = first + 1; node < first + BLOCK; node++) {
-      const score = f32(scores, node);
-      if (score > best) {
-        best = score;
-        winner = node;
+    const best = this.#best;
+    for (let level = 0; level < this.#top; level++) {
+      const above = i32(this.#starts, level + 1);
+      for (let first = i32(this.#starts, level); first < above; first += BLOCK) {
+        let most = f32(best, first);
+        for (let i = first + 1; i < first + BLOCK; i++)
+          if (f32(best, i) > most) most = f32(best, i);
+        best[above + ((first - i32(this.#starts, level)) >> BLOCK_BITS)] = most;
       }
     }
-    return winner;
   }
 
-  /** Whether the outcome is another than before. */
-  #play(match: number): boolean {
-    const left = match * 2;
-    const winning = f32(this.#best, left + 1) > f32(this.#best, left) ? left + 1 : left;
-    return this.#settle(match, i32(this.#winners, winning), f32(this.#best, winning));
+  /**
+   * Plays the new scores of the first `count` nodes, as `soundScore` makes them; overwrites both lists. All are first looked
+   * up in a row: those look-ups wait for memory together, and most find that nothing changed.
+   */
+  updateAll(nodes: Int32Array, count: number, scores: Float32Array): void {
+    const best = this.#best;
+    let changed = 0;
+    for (let i = 0; i < count; i++) {
+      const node = i32(nodes, i);
+      const score = f32(scores, i);
+      nodes[changed] = node;
+      scores[changed] = score;
+      changed += f32(best, node) === score ? 0 : 1;
+    }
+    for (let i = 0; i < changed; i++) this.update(i32(nodes, i), f32(scores, i));
   }
 
-  #settle(match: number, winner: number, best: number): boolean {
-    if (this.#winners[match] === winner && this.#best[match] === best) return false;
-    this.#winners[match] = winner;
-    this.#best[match] = best;
-    return true;
+  /** Plays a node's new score up; ends where a block's best stays what it was. Mostly one block is touched. */
+  update(node: number, score: number): void {
+    const best = this.#best;
+    let index = node;
+    let after = score;
+    for (let level = 0; ; level++) {
+      const start = i32(this.#starts, level);
+      const before = f32(best, start + index);
+      if (before === after) return;
+      best[start + index] = after;
+      if (level === this.#top) return;
+      const deciding = before > after ? before : after;
+      const first = start + (index & -BLOCK);
+      for (let i = first; i < first + BLOCK; i++) {
+        const other = f32(best, i);
+        if (other >= deciding && i !== start + index) return;
+        if (other > after) after = other;
+      }
+      index >>= BLOCK_BITS;
+    }
   }
 }
 
-/** Blocks, rounded up to a power of two so that every match has two sides. */
-function blocksOf(nodeCount: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(1, Math.ceil(nodeCount / BLOCK))));
+/** Where each level starts, with the end of the last; the last has one score. */
+function levelsOf(nodeCount: number): readonly number[] {
+  const starts = [0];
+  let [end, count] = [0, Math.max(1, nodeCount)];
+  for (;;) {
+    const blocks = Math.ceil(count / BLOCK);
+    end += blocks * BLOCK;
+    starts.push(end);
+    if (count === 1) return starts;
+    count = blocks;
+  }
 }

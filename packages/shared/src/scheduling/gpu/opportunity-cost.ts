@@ -14,6 +14,8 @@ export interface GpuRoom {
   readonly milliCpuFree: number;
   /** Free milli of each device. */
   readonly gpuFree: readonly number[];
+  /** Those of them that the request can use. Default: all. */
+  readonly suiting?: readonly number[];
 }
 
 /** What is asked of it. */
@@ -29,23 +31,12 @@ export interface GpuAsk {
  */
 export function opportunityCost(values: GpuValues, room: GpuRoom, ask: GpuAsk): OpportunityCost {
   const worth = room.gpuFree.reduce((sum, free) => sum + worthOf(values, free), 0);
-  const slots = cheapestSlots(values, room.gpuFree, ask);
+  const slots = cheapestSlots(values, room.suiting ?? room.gpuFree, ask);
   const lost = slots.reduce((sum, slot) => sum + slot, 0);
   const before = stranded(values.milliCpuPerGpu, worth, room.milliCpuFree);
   const cpuLeft = room.milliCpuFree - ask.milliCpu;
   const after = stranded(values.milliCpuPerGpu, worth - lost, cpuLeft);
   return { slot: ask.gpuMilli === MILLI_PER_GPU ? 0 : lost, strand: after - before };
-}
-
-/** GPUs that lose their CPU when whole devices, or none, are taken; the slot cost of those is 0. */
-export function wholeDeviceCost(
-  milliCpuPerGpu: number,
-  room: { readonly milliCpuFree: number; readonly gpusFree: number },
-  ask: { readonly milliCpu: number; readonly gpuCount: number },
-): number {
-  const before = stranded(milliCpuPerGpu, room.gpusFree, room.milliCpuFree);
-  const gpusLeft = room.gpusFree - ask.gpuCount;
-  return stranded(milliCpuPerGpu, gpusLeft, room.milliCpuFree - ask.milliCpu) - before;
 }
 
 /** GPUs lost at which the resource part is halfway between "loses nothing" and its end. */
@@ -59,7 +50,7 @@ export function resourcePartOf(gpusLost: number): number {
 /** Worth of free devices that so much free CPU does not serve, GPUs. */
 function stranded(milliCpuPerGpu: number, worth: number, milliCpuFree: number): number {
   if (milliCpuPerGpu === 0) return 0;
-  return Math.max(0, worth - milliCpuFree / milliCpuPerGpu);
+  return Math.max(0, worth - milliCpuFree * (1 / milliCpuPerGpu));
 }
 
 function cheapestSlots(

@@ -15,6 +15,13 @@ export interface GpuValues {
   readonly prices: SlotPrices;
 }
 
+/** Values before any request was seen: only whole devices are worth something, and no CPU comes with them. */
+export const WHOLE_DEVICES_ONLY: GpuValues = {
+  worth: Array.from({ length: MILLI_PER_GPU + 1 }, (_, free) => (free === MILLI_PER_GPU ? 1 : 0)),
+  milliCpuPerGpu: 0,
+  prices: new Map([[MILLI_PER_GPU, 1]]),
+};
+
 /** Values from requests as observed. */
 export function gpuValues(mix: RequestMix, solve: SolveLinearProgram): GpuValues {
   const prices = slotPrices(mix, solve);

@@ -1,0 +1,89 @@
+import type { LabelSelector } from "../../model/metadata.ts";
+import type { NodeFacts, PlacementRequest } from "../facts.ts";
+
+/** Stands for the node's name among label keys; no label key has a space. */
+const NODE_NAME = "node name";
+
+/**
+ * Which labels of nodes some request asks for. A selector cannot tell two nodes apart by a value that it does not name, so of
+ * each label only the named values count, and of the others that there is one.
+ */
+export class LabelTracker {
+  /** By label key: how many requests name the key, and each value of it. */
+  readonly #keys = new Map<string, { count: number; readonly values: Map<string, number> }>();
+
+  /** Counts what the request names. Answers whether the class of this node may have become another one. */
+  add(request: PlacementRequest): (facts: NodeFacts) => boolean {
+    const newKeys = new Set<string>();
+    const newValues = new Map<string, Set<string>>();
+    for (const [key, values] of mentionsOf(request)) {
+      const entry = this.#keys.get(key) ?? { count: 0, values: new Map<string, number>() };
+      if (entry.count++ === 0) newKeys.add(key);
+      this.#keys.set(key, entry);
+      for (const value of values) {
+        const count = entry.values.get(value) ?? 0;
+        entry.values.set(value, count + 1);
+        if (count === 0) newValues.set(key, (newValues.get(key) ?? new Set()).add(value));
+      }
+    }
+    if (newKeys.size === 0 && newValues.size === 0) return () => false;
+    return (facts) => {
+      for (const key of newKeys) if (valueOf(facts, key) !== undefined) return true;
+      for (const [key, values] of newValues) {
+        const value = valueOf(facts, key);
+        if (value !== undefined && values.has(value)) return true;
+      }
+      return false;
+    };
+  }
+
+  /** The request is not kept any more. Nodes keep their finer classes until they change. */
+  remove(request: PlacementRequest): void {
+    for (const [key, values] of mentionsOf(request)) {
+      const entry = this.#keys.get(key);
+      if (entry === undefined) continue;
+      if (--entry.count === 0) this.#keys.delete(key);
+      for (const value of values) {
+        const count = (entry.values.get(value) ?? 1) - 1;
+        if (count === 0) entry.values.delete(value);
+        else entry.values.set(value, count);
+      }
+    }
+  }
+
+  /** What of the node's name and labels counts. */
+  partOf(facts: NodeFacts): readonly string[] {
+    const part: string[] = [];
+    for (const [key, { values }] of this.#keys) {
+      const value = valueOf(facts, key);
+      if (value === undefined) continue;
+      part.push(JSON.stringify(values.has(value) ? [key, value] : [key]));
+    }
+    return part.toSorted();
+  }
+}
+
+function valueOf(facts: NodeFacts, key: string): string | undefined {
+  if (key === NODE_NAME) return facts.name;
+  return Object.hasOwn(facts.labels, key) ? facts.labels[key] : undefined;
+}
+
+/** Label keys that the request's selectors of nodes name, with the values that they name. */
+function mentionsOf(request: PlacementRequest): ReadonlyMap<string, ReadonlySet<string>> {
+  const mentions = new Map<string, Set<string>>();
+  const mention = (key: string, values: readonly string[]): void => {
+    const known = mentions.get(key) ?? new Set<string>();
+    for (const value of values) known.add(value);
+    mentions.set(key, known);
+  };
+  if (request.nodeName !== undefined) mention(NODE_NAME, [request.nodeName]);
+  const selectors: readonly (LabelSelector | undefined)[] = [
+    request.nodeSelector,
+    ...request.placements.map((p) => p.nodeSelector),
+  ];
+  for (const selector of selectors) {
+    for (const [key, value] of Object.entries(selector?.matchLabels ?? {})) mention(key, [value]);
+    for (const { key, values } of selector?.matchExpressions ?? []) mention(key, values ?? []);
+  }
+  return mentions;
+}
