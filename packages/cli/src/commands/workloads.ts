@@ -1,13 +1,16 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { Explanation, PlacementPlan } from "@flotilla/shared/model/what-if";
 import type { Command } from "commander";
-import { resourcePath } from "../client/api-client.ts";
+import { type ApiObject, resourcePath } from "../client/api-client.ts";
 import { CliError } from "../domain/errors.ts";
 import { kindByName } from "../domain/kinds.ts";
 import type { Io } from "../output/io.ts";
 import { printable } from "../output/table.ts";
-import { applicationStatus, describeNode, explainAssignment } from "./describe.ts";
+import { applicationStatus, describeNode } from "./describe.ts";
 import { eventTable, parsePairs } from "./inventory.ts";
+import { type Manifest, readManifests } from "./manifests.ts";
 import { find, getObjects, itemsOf, objectText } from "./objects.ts";
+import { explanationText, planText } from "./placement-text.ts";
 import { type Session, withSession } from "./session.ts";
 
 /** `application …`, `why` and `logs`. */
@@ -47,6 +50,15 @@ export function addWorkloadCommands(program: Command, io: Io): void {
     )
     .action((name: string, _flags: unknown, command: Command) =>
       withSession(io, command, (session) => explain(session, name)),
+    );
+  program
+    .command("plan")
+    .description("what applying Applications would do to their instances now; changes nothing")
+    .requiredOption("-f, --filename <path...>", "file, folder or -")
+    .action((options: { filename: string[] }, command: Command) =>
+      withSession(io, command, async (session) =>
+        planAll(session, await readManifests(options.filename, io)),
+      ),
     );
   program
     .command("logs")
@@ -113,9 +125,44 @@ async function explain(session: Session, name: string): Promise<void> {
       mend: `flotilla application list -A; the namespace asked was ${session.namespace}`,
     });
   }
+  const kind = kindByName("assignments");
+  const explanations = await Promise.all(
+    matching.slice(0, EXPLAINED_MAX).map(({ metadata: { namespace, name: instance } }) =>
+      session.client.json({
+        method: "GET",
+        path: resourcePath(kind, { namespace, name: instance, subresource: "explain" }),
+      }),
+    ),
+  );
+  const omitted = matching.length - explanations.length;
   session.io.out(
-    objectText(session, kindByName("assignments"), { items: matching }) ??
-      matching.map(explainAssignment).join("\n"),
+    objectText(session, kind, { items: explanations }) ??
+      explanations.map((e) => explanationText(e as unknown as Explanation)).join("\n") +
+        (omitted === 0 ? "" : `\n(${omitted} more; name one to see it)\n`),
+  );
+}
+
+/** Most instances that one `why` explains. */
+const EXPLAINED_MAX = 20;
+
+/** Plans the Applications among the manifests; others are left out, and said. */
+async function planAll(session: Session, manifests: readonly Manifest[]): Promise<void> {
+  const kind = kindByName("applications");
+  const applications = manifests.filter((m) => m.kind === "Application");
+  for (const { kind: other, name } of manifests.filter((m) => m.kind !== "Application"))
+    session.io.err(`${other} ${name}: not planned; apply it first if the plan rests on it\n`);
+  const plans: ApiObject[] = [];
+  for (const { object, name, namespace = session.namespace } of applications)
+    plans.push(
+      await session.client.json({
+        method: "POST",
+        path: resourcePath(kind, { namespace, name, subresource: "plan" }),
+        body: object,
+      }),
+    );
+  session.io.out(
+    objectText(session, kind, { items: plans }) ??
+      plans.map((plan) => planText(plan as unknown as PlacementPlan)).join("\n"),
   );
 }
 

@@ -19,6 +19,7 @@ import {
 } from "../adapters/pki/certificate-authority.ts";
 import { openDesiredSigner } from "../adapters/pki/desired-signer.ts";
 import { enrolmentCrypto } from "../adapters/pki/enrolment-crypto.ts";
+import { UrlPriceSource } from "../adapters/prices/price-source.ts";
 import { StoreMaintenance } from "../adapters/store/maintenance.ts";
 import { SqliteResourceStore } from "../adapters/store/sqlite-resource-store.ts";
 import { ApplicationController } from "../app/application/application-controller.ts";
@@ -40,13 +41,17 @@ import { IngestService } from "../app/ingest/ingest-service.ts";
 import { INGEST_METRICS } from "../app/ingest/metrics.ts";
 import { LogService } from "../app/logs/log-service.ts";
 import { LOG_METRICS } from "../app/logs/metrics.ts";
+import { DeviceWatch } from "../app/node/device-watch.ts";
 import { LeaseSweep } from "../app/node/lease-sweep.ts";
 import { LeaseTable } from "../app/node/lease-table.ts";
 import { NODE_METRICS } from "../app/node/metrics.ts";
 import { NodeAssignments } from "../app/node/node-assignments.ts";
+import { PRICING_METRICS } from "../app/pricing/metrics.ts";
+import { PriceFeeds } from "../app/pricing/price-feeds.ts";
 import { NamespaceCleaner } from "../app/resources/namespace-cleaner.ts";
 import { ResourceService } from "../app/resources/resource-service.ts";
 import { Scheduler } from "../app/scheduling/scheduler.ts";
+import { WhatIf } from "../app/scheduling/what-if.ts";
 import { openAdminAccess } from "./admin-access.ts";
 import { type HubConfig, splitAddress } from "./config.ts";
 import { LateLink } from "./late-link.ts";
@@ -67,6 +72,7 @@ export const HUB_METRICS: readonly MetricDefinition[] = [
   ...INGEST_METRICS,
   ...LOG_METRICS,
   ...NODE_METRICS,
+  ...PRICING_METRICS,
 ];
 
 /** What the process gives to everything. */
@@ -114,6 +120,8 @@ type Core = ReturnType<typeof makeCore>;
 /** Everything between the store and the network. */
 function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: SqliteResourceStore }) {
   const link = new LateLink();
+  const priceDir = config.priceDir ?? join(config.dataDir, "prices");
+  ensureDirectory(priceDir, 0o700);
   const crypto = enrolmentCrypto(deps);
   const signer = openDesiredSigner({ directory: join(config.dataDir, "pki") });
   const sha256 = (text: string): string => crypto.sha256Hex(text);
@@ -126,6 +134,7 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
     {},
     { ...deps, link, codec: new Codec(), leases, assignments, events, desired, logs },
   );
+  const scheduler = new Scheduler(deps);
   const services: readonly Service[] = [
     new StoreMaintenance(deps),
     events,
@@ -133,10 +142,12 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
     desired,
     new NamespaceCleaner(deps),
     new FleetController({}, { ...deps, events }),
+    new DeviceWatch({}, { ...deps, events }),
     new ApplicationController(
       {},
-      { ...deps, events, sha256, scheduler: new Scheduler(deps), turn: () => setImmediate() },
+      { ...deps, events, sha256, scheduler, turn: () => setImmediate() },
     ),
+    new PriceFeeds({ ...deps, events, source: new UrlPriceSource({ directory: priceDir }) }),
     new GarbageCollector({}, { ...deps, events }),
     new NoticeController({}, deps),
   ];
@@ -144,7 +155,8 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
     const ageMs = leases.ageMs(nodeName, deps.clock.bootMs());
     return ageMs === undefined ? undefined : deps.clock.wallMs() - ageMs;
   };
-  return { link, crypto, signer, events, logs, ingest, services, heardWallMs };
+  const placement = new WhatIf({ ...deps, scheduler, sha256 });
+  return { link, crypto, signer, events, logs, ingest, placement, services, heardWallMs };
 }
 
 interface ListenerDeps extends HubPlatform {
@@ -261,6 +273,7 @@ async function openApi(
       resources,
       enrolment,
       logs: core.logs,
+      placement: core.placement,
       metricsText: () => deps.metrics.text(),
       readiness: () => ({
         ready: store.isWritable,

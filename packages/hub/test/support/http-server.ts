@@ -68,6 +68,14 @@ export async function startTestServer(
       resources: new FakeResources(),
       enrolment: noEnrolment(),
       logs: { tail: () => Promise.reject(serviceUnavailable("no node")) },
+      placement: {
+        explain: () => {
+          throw serviceUnavailable("no scheduler");
+        },
+        plan: () => {
+          throw serviceUnavailable("no scheduler");
+        },
+      },
       metricsText: () => Promise.resolve("# nothing\n"),
       readiness: () => ({ ready: true, checks: [{ name: "store", ok: true }] }),
       log,

@@ -5,6 +5,7 @@ import { type FastifyInstance, fastify } from "fastify";
 import type { EnrolmentApi } from "../../app/enrolment/ports.ts";
 import type { LogApi } from "../../app/logs/ports.ts";
 import type { ResourceApi, User } from "../../app/resources/ports.ts";
+import type { PlacementApi } from "../../app/scheduling/ports.ts";
 import { type ServedResource, servedResources } from "../../domain/openapi/served-resources.ts";
 import { accessHooks, InFlight } from "./access.ts";
 import { pathOf, sendValue } from "./api-request.ts";
@@ -14,10 +15,11 @@ import { discoveryRoutes, versionInfo } from "./fixed-routes.ts";
 import { healthRoutes, type Readiness } from "./health-routes.ts";
 import * as limits from "./limits.ts";
 import { answerLog } from "./logs-handler.ts";
+import { answerPlacement, PLACEMENT_SUBRESOURCES } from "./placement-handler.ts";
 import { Presenter } from "./presenter.ts";
 import { RateLimiter } from "./rate-limit.ts";
 import { ResourceHandlers } from "./resource-handlers.ts";
-import { ResourcePaths } from "./resource-path.ts";
+import { type ResourcePath, ResourcePaths } from "./resource-path.ts";
 import { reviewRoutes } from "./review-routes.ts";
 import { sniffConnections } from "./sniffer.ts";
 import { WatchStreams } from "./watch-stream.ts";
@@ -46,6 +48,7 @@ export interface HttpServerDeps {
   readonly resources: ResourceApi;
   readonly enrolment: EnrolmentApi;
   readonly logs: LogApi;
+  readonly placement: PlacementApi;
   /** The whole exposition in Prometheus' text format. */
   readonly metricsText: () => Promise<string>;
   readonly readiness: () => Readiness;
@@ -203,9 +206,16 @@ function resourceRoutes(
             request,
             reply,
           );
+        if (isPlacementQuestion(path)) return answerPlacement(path, deps, request, reply);
         return handlers.handle(path, request, reply);
       },
     });
+}
+
+function isPlacementQuestion(path: ResourcePath): path is ResourcePath & { readonly name: string } {
+  return (
+    path.name !== undefined && PLACEMENT_SUBRESOURCES.some((name) => name === path.subresource)
+  );
 }
 
 function enrolmentLimiter(clock: Clock): RateLimiter {

@@ -43,6 +43,8 @@ export class ApplicationController implements Service {
   readonly #dirty = new Set<string>();
   /** Applications with instances that found no room; looked at again when there may be some. */
   readonly #waiting = new Set<string>();
+  /** Applications for which time alone may change something: a standby whose first candidate is healthy again. */
+  readonly #timed = new Set<string>();
   readonly #nodes = new Set<string>();
 
   constructor(
@@ -74,11 +76,11 @@ export class ApplicationController implements Service {
   /** One look at what may have changed. Rejects when the store fails; the next pass takes up where it ended. */
   async pass(signal?: AbortSignal): Promise<void> {
     const { scheduler, metrics } = this.#deps;
-    this.#note(scheduler.mirror.sync());
+    this.#note(scheduler.mirror.takeChanges());
     for (let round = 0; round < ROUNDS_MAX && this.#dirty.size > 0; round++) {
       if (signal?.aborted === true) return;
       await this.#round();
-      this.#note(scheduler.mirror.sync());
+      this.#note(scheduler.mirror.takeChanges());
     }
     await this.#markDrained();
     metrics.set("flotilla_hub_instances_unplaced", scheduler.mirror.assignments.waitingCount);
@@ -112,6 +114,7 @@ export class ApplicationController implements Service {
     const [namespace = "", name = ""] = id.split("/");
     const application = this.#deps.store.get("Application", namespace, name);
     this.#waiting.delete(id);
+    this.#timed.delete(id);
     // One that is going away is left to the collector.
     if (application === undefined || application.metadata.deletionTimestamp !== undefined) return;
     try {
@@ -142,6 +145,7 @@ export class ApplicationController implements Service {
     const id = idOfApplication(application);
     const completed = completePlan(plan, (want) => decisions.get(idOfWant(plan, want)));
     if (plan.draft.assignments.some((a) => a.spec.node === undefined)) this.#waiting.add(id);
+    if (plan.division.some((d) => d.stableSince !== undefined)) this.#timed.add(id);
     const changes = changesOf(application, completed);
     if (changes.length === 0) return;
     try {

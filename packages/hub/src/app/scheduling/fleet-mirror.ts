@@ -1,5 +1,8 @@
 import type { KindName, ObjectOf } from "@flotilla/shared/model/kinds";
 import type { NodeFacts, SiteFacts, Use } from "@flotilla/shared/scheduling/facts";
+import { PriceBook } from "@flotilla/shared/scheduling/prices/price-book";
+import { DeviceClaims } from "../../domain/scheduling/device-claims.ts";
+import { claimOf, devicesInUse } from "../../domain/scheduling/device-state.ts";
 import { nodeFacts, siteFacts, usedBy } from "../../domain/scheduling/snapshot.ts";
 import { concerns } from "../control/relevance.ts";
 import { isAssignment } from "../node/node-assignments.ts";
@@ -15,13 +18,15 @@ export const KINDS_SEEN: readonly KindName[] = [
   "Fleet",
   "Cluster",
   "SchedulingProfile",
+  "PropagationPolicy",
+  "PriceList",
   "ConfigMap",
 ];
 
 /** Lines of the log that are read at a time. */
 const LINES_MAX = 10_000;
 
-/** What has changed since the last look. */
+/** What has changed since the last time it was taken. */
 export interface MirrorChanges {
   /** Applications that may have something to do, as `namespace/name`; `all`: any of them. */
   readonly applications: ReadonlySet<string>;
@@ -61,8 +66,11 @@ export class FleetMirror {
   readonly #nodes = new Map<string, ObjectOf<"EdgeNode">>();
   readonly #facts = new Map<string, NodeFacts>();
   readonly #nodesOfSite = new Map<string, Set<string>>();
+  readonly #claims = new DeviceClaims();
+  #prices = new PriceBook([]);
   /** Revision up to which the log was read; undefined: nothing was. */
   #revision: number | undefined;
+  #noted = new Noted();
 
   constructor(deps: { readonly store: ResourceStore; readonly table: Table }) {
     this.#store = deps.store;
@@ -84,17 +92,24 @@ export class FleetMirror {
   }
 
   /** Reads what was written since the last time. */
-  sync(): MirrorChanges {
-    const noted = new Noted();
+  sync(): void {
     for (;;) {
       const entries =
         this.#revision === undefined ? undefined : this.#store.logAfter(this.#revision, LINES_MAX);
-      if (entries === undefined) return this.#reload(noted);
-      for (const entry of entries) this.#follow(entry, noted);
+      if (entries === undefined) return this.#reload(this.#noted);
+      for (const entry of entries) this.#follow(entry, this.#noted);
       const last = entries.at(-1);
-      if (last === undefined) return noted;
+      if (last === undefined) return;
       this.#revision = last.revision;
     }
+  }
+
+  /** What has changed since it was last asked for, also what was read for others meanwhile. */
+  takeChanges(): MirrorChanges {
+    this.sync();
+    const noted = this.#noted;
+    this.#noted = new Noted();
+    return noted;
   }
 
   /** Makes the table's part of one assignment what the store has, after a decision that was not committed. */
@@ -106,7 +121,7 @@ export class FleetMirror {
   }
 
   /** Everything from the objects themselves: at the start, and when the log does not reach back far enough. */
-  #reload(noted: Noted): MirrorChanges {
+  #reload(noted: Noted): void {
     const store = this.#store;
     this.#revision = store.revision;
     for (const { metadata } of this.#nodes.values()) this.#dropNode(metadata.name);
@@ -114,13 +129,13 @@ export class FleetMirror {
     this.assignments.clear();
     this.#sites.clear();
     this.#siteFacts.clear();
+    this.#readPrices();
     for (const site of store.list("Site")) this.#putSite(site);
     for (const node of store.list("EdgeNode")) this.#putNode(node);
     for (const assignment of store.list("Assignment")) this.#putAssignment(assignment);
     for (const name of this.#nodes.keys()) noted.nodes.add(name);
     noted.all = true;
     noted.roomMayHaveGrown = true;
-    return noted;
   }
 
   #follow(entry: LogEntry, noted: Noted): void {
@@ -132,6 +147,7 @@ export class FleetMirror {
     else if (isSite(object)) this.#followSite(object, gone, noted);
     else if (key.kind === "Application") noted.applications.add(`${key.namespace}/${key.name}`);
     else if (matters) {
+      if (key.kind === "PriceList") this.#repriceAll();
       noted.all = true;
       noted.roomMayHaveGrown = true;
     }
@@ -159,6 +175,7 @@ export class FleetMirror {
       this.assignments.delete(id);
       this.#table.unassign(id);
     } else this.#putAssignment(assignment);
+    this.#refreshRivals(before?.spec.node);
     if (!matters) return;
     noted.applications.add(applicationIdOf(assignment));
     for (const node of [before?.spec.node, assignment.spec.node])
@@ -181,9 +198,25 @@ export class FleetMirror {
     noted.roomMayHaveGrown = true;
   }
 
+  #readPrices(): void {
+    this.#prices = new PriceBook(
+      this.#store.list("PriceList").map(({ metadata, spec }) => ({
+        name: metadata.name,
+        createdAt: metadata.creationTimestamp ?? "",
+        spec,
+      })),
+    );
+  }
+
+  #repriceAll(): void {
+    this.#readPrices();
+    for (const site of this.#sites.values()) this.#putSite(site);
+    for (const node of this.#nodes.values()) this.#putNode(node);
+  }
+
   #putSite(site: ObjectOf<"Site">): void {
     this.#sites.set(site.metadata.name, site);
-    this.#siteFacts.set(site.metadata.name, siteFacts(site));
+    this.#siteFacts.set(site.metadata.name, siteFacts(site, this.#prices));
   }
 
   #putNode(node: ObjectOf<"EdgeNode">): void {
@@ -193,10 +226,27 @@ export class FleetMirror {
       this.#nodesOfSite.get(before.spec.site)?.delete(name);
     const ofSite = this.#nodesOfSite.get(node.spec.site) ?? new Set();
     this.#nodesOfSite.set(node.spec.site, ofSite.add(name));
-    const facts = nodeFacts(node, this.#siteFacts.get(node.spec.site));
     this.#nodes.set(name, node);
+    const rivals = this.#claims.put(claimOf(node));
+    this.#refresh(name);
+    for (const rival of rivals) this.#refresh(rival);
+  }
+
+  /** Makes the facts of a node anew. */
+  #refresh(name: string): void {
+    const node = this.#nodes.get(name);
+    if (node === undefined) return;
+    const withheld = this.#claims.withheldFrom(name, (other, uuid) =>
+      devicesInUse(this.assignments.ofNode(other)).has(uuid),
+    );
+    const facts = nodeFacts(node, this.#siteFacts.get(node.spec.site), withheld, this.#prices);
     this.#facts.set(name, facts);
     this.#table.setNode(facts);
+  }
+
+  /** What is in use on a node decides who has a device that two report. */
+  #refreshRivals(node: string | undefined): void {
+    if (node !== undefined) for (const rival of this.#claims.rivalsOf(node)) this.#refresh(rival);
   }
 
   #dropNode(name: string): void {
@@ -205,6 +255,7 @@ export class FleetMirror {
     this.#nodes.delete(name);
     this.#facts.delete(name);
     this.#table.removeNode(name);
+    for (const rival of this.#claims.drop(name)) this.#refresh(rival);
   }
 
   #putAssignment(assignment: ObjectOf<"Assignment">): void {
@@ -213,6 +264,7 @@ export class FleetMirror {
     const id = idOf(assignment);
     if (node === undefined) this.#table.unassign(id);
     else this.#table.assign(id, node, usedBy(assignment));
+    this.#refreshRivals(node);
   }
 }
 

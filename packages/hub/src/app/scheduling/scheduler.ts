@@ -1,6 +1,14 @@
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { decide } from "@flotilla/shared/scheduling/decide";
-import type { Decision, Siblings, Use } from "@flotilla/shared/scheduling/facts";
+import type { Decision, PlacementRequest, Siblings, Use } from "@flotilla/shared/scheduling/facts";
+import {
+  type RoomOptions,
+  roomBySite,
+  type SiteRoom,
+} from "@flotilla/shared/scheduling/division/room";
 import { firstRejection } from "@flotilla/shared/scheduling/filter";
+import { isResolved } from "../../domain/application/component.ts";
+import { deviceShares } from "@flotilla/shared/scheduling/gpu/shares";
 import type { Plan, Want } from "../../domain/application/plan.ts";
 import type { ResourceStore } from "../resources/ports.ts";
 import { FactsTable } from "./facts-table.ts";
@@ -21,6 +29,11 @@ export class Scheduler {
     this.mirror = new FleetMirror({ store: deps.store, table: this.#table });
   }
 
+  /** Room on each site for more of a request, beside all that is assigned and decided. */
+  roomsOf(request: PlacementRequest, options: RoomOptions): ReadonlyMap<string, SiteRoom> {
+    return roomBySite(this.#table.snapshot.values(), request, options);
+  }
+
   /** Decides everything that the plans want, in this order. */
   decide(plans: readonly Plan[]): Decisions {
     const decisions = new Map<string, Decision>();
@@ -28,35 +41,72 @@ export class Scheduler {
       const siblings = new SiblingCounts(plan);
       for (const want of plan.wants) {
         const id = idOfWant(plan, want);
-        siblings.leave(want);
-        const decision = this.#decideOne(plan, want, siblings.of(want));
-        siblings.enter(want, decision.node);
+        const { name } = want.target.component;
+        siblings.count(name, nodeOf(want), -1);
+        const decision = this.#decideOne(plan, want, siblings.of(name));
+        siblings.count(name, decision.node, 1);
         decisions.set(id, decision);
       }
     }
     return decisions;
   }
 
+  /** How one instance of a planned Application would be decided now, its own room counted as free. Changes nothing. */
+  reconsider(plan: Plan, { metadata, spec }: ObjectOf<"Assignment">): Decision {
+    const component = plan.outcomes.find((o) => o.component.name === spec.component)?.component;
+    if (component === undefined || !isResolved(component)) return { candidates: [] };
+    const id = `${metadata.namespace ?? ""}/${metadata.name}`;
+    const siblings = new SiblingCounts(plan);
+    siblings.count(spec.component, spec.node, -1);
+    this.#table.unassign(id);
+    try {
+      const { weights } = plan.input;
+      return decide(component.request, this.#table.snapshot, weights, {
+        adjustment: { siblings: siblings.of(spec.component) },
+      });
+    } finally {
+      this.mirror.restore(id);
+    }
+  }
+
   #decideOne(plan: Plan, want: Want, siblings: Siblings): Decision {
     const id = idOfWant(plan, want);
     const table = this.#table;
-    const { request } = want.target.component;
+    const request = requestOf(want);
     const use: Use = request;
     const staying = (): Decision | undefined => {
       const here = table.snapshot.get(nodeOf(want) ?? "");
-      if (here === undefined || firstRejection(request, here, ["Resources", "Ports"]) !== undefined)
+      if (here === undefined || firstRejection(request, here, ROOM_FILTERS) !== undefined)
         return undefined;
-      table.assign(id, here.name, use);
-      return { node: here.name, candidates: [] };
+      const held = want.before?.spec.devices ?? [];
+      const shares = deviceShares(here, request, { held });
+      if (!shares.ok) return undefined;
+      const given = shares.devices === undefined ? {} : { devices: shares.devices };
+      table.assign(id, here.name, { ...use, ...given });
+      return { node: here.name, candidates: [], ...given };
     };
     table.unassign(id);
     const stays = want.kind === "refit" ? staying() : undefined;
     if (stays !== undefined) return stays;
-    const decision = decide(request, table.snapshot, plan.input.weights, siblings);
-    if (decision.node !== undefined) table.assign(id, decision.node, use);
+    const decision = decide(request, table.snapshot, plan.input.weights, {
+      adjustment: { siblings },
+    });
+    const { node, devices } = decision;
+    if (node !== undefined) table.assign(id, node, { ...use, ...(devices && { devices }) });
     else if (want.kind === "move") return staying() ?? decision;
     return decision;
   }
+}
+
+/** What stands in the way of another spec on the same node. */
+const ROOM_FILTERS = ["GpuDevices", "Resources", "Ports"] as const;
+
+/** What the want asks for, on its site where the division names one. */
+function requestOf({ target: { component, site } }: Want): PlacementRequest {
+  const { request } = component;
+  if (site === undefined) return request;
+  const pinned = { siteAffinity: { siteNames: [site] } };
+  return { ...request, placements: [...request.placements, pinned] };
 }
 
 function nodeOf(want: Want): string | undefined {
@@ -78,22 +128,15 @@ class SiblingCounts {
 
   constructor(plan: Plan) {
     this.#plan = plan;
-    for (const { spec } of plan.draft.assignments) this.#count(spec.component, spec.node, 1);
+    for (const { spec } of plan.draft.assignments) this.count(spec.component, spec.node, 1);
   }
 
-  of(want: Want): Siblings {
-    return this.#countsOf(want.target.component.name);
+  of(component: string): Siblings {
+    return this.#countsOf(component);
   }
 
-  leave(want: Want): void {
-    this.#count(want.target.component.name, nodeOf(want), -1);
-  }
-
-  enter(want: Want, node: string | undefined): void {
-    this.#count(want.target.component.name, node, 1);
-  }
-
-  #count(component: string, node: string | undefined, step: 1 | -1): void {
+  /** One more, or one less, on this node; undefined: on none. */
+  count(component: string, node: string | undefined, step: 1 | -1): void {
     const facts = node === undefined ? undefined : this.#plan.input.factsOf(node);
     if (facts === undefined) return;
     const { byNode, bySite } = this.#countsOf(component);

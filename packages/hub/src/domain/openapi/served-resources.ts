@@ -52,6 +52,11 @@ const VIEW_SUBRESOURCES: Readonly<Record<ViewName, readonly ServedSubresource[]>
   Pod: [{ name: "log", verbs: ["get"] }],
   Lease: [],
 };
+/** Questions that change nothing. */
+const QUESTIONS: Readonly<Partial<Record<KindName, readonly ServedSubresource[]>>> = {
+  Application: [{ name: "plan", verbs: ["create"] }],
+  Assignment: [{ name: "explain", verbs: ["get"] }],
+};
 /** A Node passes on what `kubectl cordon` and `taint` write; a Pod goes with its Assignment. */
 const VIEW_EXTRA_VERBS: Readonly<Record<ViewName, readonly string[]>> = {
   Node: ["patch", "update"],
@@ -81,7 +86,10 @@ function storedRow(kind: KindName, info: KindInfo): ServedResource {
   return {
     ...common(kind, info),
     verbs: readOnly ? HUB_WRITTEN_VERBS : STORED_VERBS,
-    subresources: "status" in fields && !readOnly ? [STATUS] : [],
+    subresources: [
+      ...("status" in fields && !readOnly ? [STATUS] : []),
+      ...(QUESTIONS[kind] ?? []),
+    ],
     fields,
   };
 }

@@ -1,0 +1,70 @@
+import type { Clock } from "@flotilla/shared/kernel/clock";
+import { isoTime } from "@flotilla/shared/kernel/iso-time";
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { Explanation, PlacementPlan } from "@flotilla/shared/model/what-if";
+import { completePlan, type Plan, planApplication } from "../../domain/application/plan.ts";
+import { explanationOf, placementPlanOf } from "../../domain/scheduling/what-if.ts";
+import { notFound } from "../../domain/resources/api-error.ts";
+import { subjectOf } from "../../domain/resources/kind-lookup.ts";
+import { planInputOf } from "../application/plan-input.ts";
+import type { Sha256 } from "../desired/ports.ts";
+import type { ResourceStore } from "../resources/ports.ts";
+import type { PlacementApi } from "./ports.ts";
+import { idOfWant, type Scheduler } from "./scheduler.ts";
+
+/** Most instances of one component that a plan shows as new. */
+const PLANNED_MAX = 10_000;
+
+/** Asks the scheduler and takes everything back: what is answered here is never committed. */
+export class WhatIf implements PlacementApi {
+  readonly #deps: WhatIfDeps;
+
+  constructor(deps: WhatIfDeps) {
+    this.#deps = deps;
+  }
+
+  explain(namespace: string, name: string): Explanation {
+    const { store, scheduler } = this.#deps;
+    const assignment = store.get("Assignment", namespace, name);
+    if (assignment === undefined) throw notFound(subjectOf("Assignment", name));
+    const application = store.get("Application", namespace, assignment.spec.application);
+    if (application === undefined)
+      throw notFound(subjectOf("Application", assignment.spec.application));
+    scheduler.mirror.sync();
+    const plan = this.#planOf(application);
+    return explanationOf(assignment, scheduler.reconsider(plan, assignment), plan.input.weights);
+  }
+
+  plan(application: ObjectOf<"Application">): PlacementPlan {
+    const { scheduler } = this.#deps;
+    scheduler.mirror.sync();
+    const plan = this.#planOf(application);
+    try {
+      const decisions = scheduler.decide([plan]);
+      return placementPlanOf(
+        plan,
+        completePlan(plan, (want) => decisions.get(idOfWant(plan, want))),
+      );
+    } finally {
+      for (const want of plan.wants) scheduler.mirror.restore(idOfWant(plan, want));
+    }
+  }
+
+  #planOf(application: ObjectOf<"Application">): Plan {
+    const { sha256, clock, scheduler } = this.#deps;
+    return planApplication({
+      ...planInputOf(application, { ...this.#deps, mirror: scheduler.mirror }),
+      sha256,
+      nowIso: isoTime(clock.wallMs()),
+      newUid: () => "",
+      changesMax: PLANNED_MAX,
+    });
+  }
+}
+
+interface WhatIfDeps {
+  readonly store: ResourceStore;
+  readonly scheduler: Scheduler;
+  readonly sha256: Sha256;
+  readonly clock: Clock;
+}
