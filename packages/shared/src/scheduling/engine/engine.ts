@@ -62,8 +62,9 @@ export class Engine {
   /** The best node for the shape, or NO_NODE. */
   choose(shape: Shape): number {
     if (!isSoundShape(shape)) return NO_NODE;
+    const version = this.#score.prepare?.(shape) ?? 0;
     if (this.#scans) return this.#scan(shape);
-    const tree = this.#treeOf(shape);
+    const tree = this.#treeOf(shape, version);
     this.#decisions++;
     tree.usedAt = this.#decisions;
     return tree.winnerScore > NO_FIT ? tree.winner : NO_NODE;
@@ -113,14 +114,16 @@ export class Engine {
     return best;
   }
 
-  #treeOf(shape: Shape): WinnerTree {
+  #treeOf(shape: Shape, version: number): WinnerTree {
     const known = this.#trees.get(shape);
     const tree = known ?? this.#newTree(shape);
     const changes = this.#log.now - tree.seen;
-    if (known === undefined || changes > this.#nodes.nodeCount * REBUILD_RATIO)
+    const isStale = known === undefined || tree.version !== version;
+    if (isStale || changes > this.#nodes.nodeCount * REBUILD_RATIO)
       this.#build(tree, shape);
     else if (changes > 0) this.#repair(tree, shape);
     tree.seen = this.#log.now;
+    tree.version = version;
     return tree;
   }
 

@@ -19,6 +19,8 @@ export class WinnerTree {
   readonly #top: number;
   /** Time of the change log up to which the scores are those of now. */
   seen = 0;
+  /** Version of the shape's scores, as NodeScore tells it. */
+  version = 0;
   /** When it was asked last, to tell which tree may go. */
   usedAt = 0;
 
