@@ -138,7 +138,8 @@ export class FgdScore implements NodeScore {
       return scoreWith(afterWhole(now.gpuFree, shape));
     let best = NO_FIT;
     for (const [device, free] of now.gpuFree.entries()) {
-      if (free < shape.gpuMilli) continue;
+      // Devices that are equally free score the same, and the first of them wins.
+      if (free < shape.gpuMilli || now.gpuFree.indexOf(free) < device) continue;
       const score = scoreWith(now.gpuFree.with(device, free - shape.gpuMilli));
       if (score <= best) continue;
       best = score;

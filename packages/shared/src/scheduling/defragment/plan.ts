@@ -173,7 +173,7 @@ class Planner {
           r.placed.node === node &&
           r.price >= 0 &&
           !this.#moved.has(r.id) &&
-          this.#allows([r]),
+          (r.budgets.length === 0 || this.#allows([r])),
       );
   }
 
@@ -186,6 +186,7 @@ class Planner {
   }
 
   #allows(victims: readonly Resident[]): boolean {
+    if (victims.every((v) => v.budgets.length === 0)) return true;
     const taken = new Map<string, number>();
     for (const key of victims.flatMap((v) => v.budgets)) taken.set(key, (taken.get(key) ?? 0) + 1);
     return [...taken].every(([key, count]) => count <= (this.#budgets.get(key) ?? 0));

@@ -92,6 +92,14 @@ function devicesOf(
 /** How many of these, the greatest first, make up for the lack; infinite when all do not. */
 function movesToGet(lack: number, brought: readonly number[]): number {
   if (lack <= 0) return 0;
+  let [total, count] = [0, 0];
+  for (const amount of brought) {
+    total += amount;
+    if (amount > 0) count++;
+  }
+  if (total < lack) return Number.POSITIVE_INFINITY;
+  // A whole device: all that is on it has to go.
+  if (total === lack) return count;
   let got = 0;
   for (const [i, amount] of brought.toSorted((a, b) => b - a).entries()) {
     got += amount;
@@ -158,16 +166,20 @@ class VictimSearch {
   #chooseDevices(chosen: readonly DeviceShortage[], from: number): void {
     if (this.#isOver) return;
     this.#stepsLeft--;
-    if (sum(chosen.map((d) => d.movesMin)) > this.#moves * this.#span) return;
     if (chosen.length >= this.#shape.gpuCount) {
       const lacks = this.#lacksOf(chosen);
       this.#cover(lacks, { victims: [], from: this.#shortage.movable, devices: chosen });
       return;
     }
     const { devices } = this.#shortage;
-    for (let i = from; i < devices.length; i++) {
+    const needed = sum(chosen.map((d) => d.movesMin));
+    const missing = this.#shape.gpuCount - chosen.length;
+    for (let i = from; i + missing <= devices.length; i++) {
       const device = devices[i];
-      if (device !== undefined) this.#chooseDevices([...chosen, device], i + 1);
+      if (device === undefined) return;
+      // The devices behind it need no fewer.
+      if (needed + missing * device.movesMin > this.#moves * this.#span) return;
+      this.#chooseDevices([...chosen, device], i + 1);
     }
   }
 
