@@ -77,6 +77,7 @@ export class ApplicationController implements Service {
   async pass(signal?: AbortSignal): Promise<void> {
     const { scheduler, metrics } = this.#deps;
     this.#note(scheduler.mirror.takeChanges());
+    for (const id of this.#timed) this.#dirty.add(id);
     for (let round = 0; round < ROUNDS_MAX && this.#dirty.size > 0; round++) {
       if (signal?.aborted === true) return;
       await this.#round();

@@ -1,22 +1,25 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { weightsOf } from "@flotilla/shared/scheduling/weights";
 import type { PlanInput } from "../../domain/application/plan.ts";
+import { policyOf } from "../../domain/application/policy.ts";
 import { fleetFactsOf, membersOf } from "../../domain/fleet/members.ts";
 import type { ResourceStore } from "../resources/ports.ts";
 import type { FleetMirror } from "../scheduling/fleet-mirror.ts";
+import type { Scheduler } from "../scheduling/scheduler.ts";
 
 type Application = ObjectOf<"Application">;
 
 interface Sources {
   readonly store: ResourceStore;
   readonly mirror: FleetMirror;
+  readonly scheduler: Pick<Scheduler, "roomsOf">;
 }
 
 type ReadInput = Omit<PlanInput, "sha256" | "nowIso" | "newUid" | "changesMax">;
 
 /** What the hub knows of everything that one Application is planned from. */
 export function planInputOf(application: Application, sources: Sources): ReadInput {
-  const { store, mirror } = sources;
+  const { store, mirror, scheduler } = sources;
   const { namespace = "", name } = application.metadata;
   const { schedulingProfile } = application.spec;
   const profile =
@@ -24,6 +27,7 @@ export function planInputOf(application: Application, sources: Sources): ReadInp
       ? undefined
       : store.get("SchedulingProfile", "", schedulingProfile);
   const fleet = fleetOf(application, sources);
+  const policy = policyOf(application, store.list("PropagationPolicy", namespace));
   return {
     application,
     assignments: [...mirror.assignments.ofApplication(`${namespace}/${name}`)].filter((a) =>
@@ -33,9 +37,11 @@ export function planInputOf(application: Application, sources: Sources): ReadInp
     configMapOf: (configMap) => store.get("ConfigMap", namespace, configMap),
     factsOf: (node) => mirror.factsOf(node),
     nodeObjectOf: (node) => mirror.nodeObjectOf(node),
+    roomsOf: (request, options) => scheduler.roomsOf(request, options),
     weights: weightsOf(profile?.spec),
     profileFound: schedulingProfile === undefined || profile !== undefined,
     ...(fleet === undefined ? {} : { fleet }),
+    ...(policy === undefined ? {} : { policy: policy.spec }),
   };
 }
 

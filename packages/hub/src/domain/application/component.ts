@@ -4,7 +4,12 @@ import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Component } from "@flotilla/shared/model/resources/application";
 import type { Placement } from "@flotilla/shared/model/resources/placement";
+import type { PropagationPolicySpec } from "@flotilla/shared/model/resources/policy";
 import type { Container, PodTemplate, RestartPolicy } from "@flotilla/shared/model/workload";
+import {
+  type EffectivePlacement,
+  effectivePlacement,
+} from "@flotilla/shared/scheduling/division/effective-placement";
 import type { FleetFacts, PlacementRequest } from "@flotilla/shared/scheduling/facts";
 import { requestsOf } from "../scheduling/requests.ts";
 
@@ -19,8 +24,10 @@ const LABEL_VALUE_LENGTH_MAX = 63;
 export interface ResolvedComponent {
   readonly name: string;
   readonly type: Component["type"];
-  /** Deployment: replicas. Job: completions. */
+  /** Deployment: replicas, by the autoscaler where there is one. Job: completions. */
   readonly count: number;
+  /** What it is placed and shared out by. */
+  readonly effective: EffectivePlacement;
   /** Job only. */
   readonly parallelism: number;
   readonly dependsOn: readonly string[];
@@ -42,6 +49,8 @@ export interface ComponentProblem {
 export interface ComponentContext {
   readonly application: ObjectOf<"Application">;
   readonly fleet?: { readonly facts: FleetFacts; readonly placement?: Placement };
+  /** The PropagationPolicy that means this Application. */
+  readonly policy?: PropagationPolicySpec;
   readonly configMapOf: (name: string) => ObjectOf<"ConfigMap"> | undefined;
   /** Lower-case hexadecimal SHA-256 of a text. */
   readonly sha256: (text: string) => string;
@@ -53,10 +62,8 @@ export function resolveComponent(
   context: ComponentContext,
 ): ResolvedComponent | ComponentProblem {
   const { name, type } = component;
-  const count =
-    component.type === "Deployment"
-      ? (component.template.spec.replicas ?? 1)
-      : (component.template.spec.completions ?? 1);
+  const effective = effectivePlacement(context.policy, context.fleet?.placement, component);
+  const count = countOf(component, effective, context.application);
   const template = component.template.spec.template;
   const containers = resolveContainers(template.spec.containers, context.configMapOf);
   const problem =
@@ -73,10 +80,11 @@ export function resolveComponent(
     name,
     type,
     count,
+    effective,
     parallelism: component.type === "Job" ? (component.template.spec.parallelism ?? 1) : count,
     dependsOn: component.dependsOn ?? [],
     labels: labelsOf(component, application),
-    request: requestOf(component, containers, context),
+    request: requestOf(component, containers, { effective, fleet: context.fleet }),
     specDigest,
     desired: (index) => ({
       ...base,
@@ -86,6 +94,20 @@ export function resolveComponent(
       index,
     }),
   };
+}
+
+/** What the autoscaler last found, within its bounds; 0 in the spec turns it off. */
+function countOf(
+  component: Component,
+  { autoscaling }: EffectivePlacement,
+  { status }: ObjectOf<"Application">,
+): number {
+  if (component.type === "Job") return component.template.spec.completions ?? 1;
+  const replicas = component.template.spec.replicas ?? 1;
+  if (autoscaling === undefined || replicas === 0) return replicas;
+  const found = status?.autoscaling?.find((a) => a.component === component.name);
+  const { minReplicas, maxReplicas } = autoscaling;
+  return Math.min(maxReplicas, Math.max(minReplicas, found?.desiredReplicas ?? replicas));
 }
 
 /** True for a component that can be carried out. */
@@ -135,10 +157,15 @@ function restartPolicyOf(template: PodTemplate, type: Component["type"]): Restar
 function requestOf(
   component: Component,
   containers: readonly Container[],
-  { fleet }: ComponentContext,
+  {
+    effective: { placements },
+    fleet,
+  }: {
+    readonly effective: EffectivePlacement;
+    readonly fleet: ComponentContext["fleet"] | undefined;
+  },
 ): PlacementRequest {
   const { spec } = component.template.spec.template;
-  const placements = [fleet?.placement, component.placement].filter((p) => p !== undefined);
   return {
     kind: component.type,
     ...requestsOf(containers, placements),

@@ -11,9 +11,10 @@ import {
 export interface Displacement {
   /**
    * `gone`: the node will not run it any more, or must not: leaves at once. `lost`: moves when another node fits, else
-   * stays, for it may well run there. `asked`: somebody wants it elsewhere: moves in steps that keep the service up.
+   * stays, for it may well run there. `asked`: somebody wants it elsewhere: moves in steps that keep the service up. `shared`:
+   * the division wants it on another site: moves in such steps when a node there fits, else stays.
    */
-  readonly urgency: "gone" | "lost" | "asked";
+  readonly urgency: "gone" | "lost" | "asked" | "shared";
   readonly reason: string;
 }
 

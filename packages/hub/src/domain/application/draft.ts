@@ -1,8 +1,10 @@
 import { jsonEqual } from "@flotilla/shared/kernel/json";
+import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { AssignmentSpec, AssignmentStatus } from "@flotilla/shared/model/resources/edge";
 import { summary } from "@flotilla/shared/scheduling/decide";
 import type { Decision, Weights } from "@flotilla/shared/scheduling/facts";
+import { hasShares } from "@flotilla/shared/scheduling/gpu/shares";
 import { shortened } from "@flotilla/shared/scheduling/select";
 import { assignmentName, type ResolvedComponent } from "./component.ts";
 
@@ -97,7 +99,7 @@ export class Draft {
     };
     const after = this.#assignment(before, target, {
       spec: {
-        ...specOf(this.#options.application, target),
+        ...specOf(this.#options.application, target, decision.devices),
         ...placedPart(decision, this.#options),
       },
       status: sameButTime(before?.status, explained) ? (before?.status ?? explained) : explained,
@@ -115,21 +117,26 @@ export class Draft {
       spec.desired.specDigest === component.specDigest &&
       status?.message === message &&
       jsonEqual(spec.requests, component.request.amounts) &&
-      jsonEqual(spec.desired, component.desired(index)) &&
+      hasShares(spec.devices, component.request) &&
+      jsonEqual(spec.desired, desiredWith(component.desired(index), spec.devices)) &&
       jsonEqual(metadata.labels, labelsOf({ component, index })) &&
       (metadata.ownerReferences ?? []).length > 0
     );
   }
 
-  /** The same place, another spec or message. */
-  rewrite(before: Assignment, target: Target, message: string | undefined): Assignment {
+  /** The same node, another spec, message or devices. */
+  rewrite(
+    before: Assignment,
+    target: Target,
+    { message, devices }: { readonly message?: string; readonly devices: Decision["devices"] },
+  ): Assignment {
     const { message: _old, ...status } = before.status ?? {};
     const { node, site, score, parts, weights } = before.spec;
     const place = Object.fromEntries(
       Object.entries({ node, site, score, parts, weights }).filter(([, v]) => v !== undefined),
     );
     const after = this.#assignment(before, target, {
-      spec: { ...specOf(this.#options.application, target), ...place },
+      spec: { ...specOf(this.#options.application, target, devices), ...place },
       status: message === undefined ? status : { ...status, message },
     });
     this.put(before, after);
@@ -198,21 +205,32 @@ interface DraftOptions {
 export interface Target {
   readonly component: ResolvedComponent;
   readonly index: number;
+  /** Site that the division gives it to; absent: any. */
+  readonly site?: string;
 }
 
 function labelsOf({ component, index }: Target): Record<string, string> {
   return { ...component.labels, "apps.kurator.dev/index": String(index) };
 }
 
-function specOf(application: ObjectOf<"Application">, target: Target): AssignmentSpec {
+function specOf(
+  application: ObjectOf<"Application">,
+  target: Target,
+  devices: Decision["devices"],
+): AssignmentSpec {
   return {
     application: application.metadata.name,
     applicationUid: application.metadata.uid,
     component: target.component.name,
     index: target.index,
     requests: target.component.request.amounts,
-    desired: target.component.desired(target.index),
+    ...(devices === undefined ? {} : { devices: [...devices] }),
+    desired: desiredWith(target.component.desired(target.index), devices),
   };
+}
+
+function desiredWith(desired: DesiredInstance, devices: Decision["devices"]): DesiredInstance {
+  return devices === undefined ? desired : { ...desired, devices: [...devices] };
 }
 
 function placedPart(decision: Decision, { weights }: DraftOptions): Partial<AssignmentSpec> {

@@ -29,3 +29,11 @@ export function isFailed(assignment: ObjectOf<"Assignment">): boolean {
 export function isFinished(assignment: ObjectOf<"Assignment">): boolean {
   return isSucceeded(assignment) || isFailed(assignment);
 }
+
+/** Finished, and not to be run again: a Job's instance that failed with an older spec than this is. */
+export function isEnded(assignment: ObjectOf<"Assignment">, specDigest: string): boolean {
+  return (
+    isSucceeded(assignment) ||
+    (isFailed(assignment) && assignment.spec.desired.specDigest === specDigest)
+  );
+}

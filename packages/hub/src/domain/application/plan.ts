@@ -1,8 +1,13 @@
+import { parseIsoTimeMs } from "@flotilla/shared/kernel/iso-time";
 import { jsonEqual } from "@flotilla/shared/kernel/json";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { NodeLife } from "@flotilla/shared/model/lease";
-import type { ApplicationStatus } from "@flotilla/shared/model/resources/application";
+import type {
+  ApplicationStatus,
+  DivisionStatus,
+} from "@flotilla/shared/model/resources/application";
 import type { Decision, NodeFacts, Weights } from "@flotilla/shared/scheduling/facts";
+import { hasShares } from "@flotilla/shared/scheduling/gpu/shares";
 import {
   assignmentName,
   type ComponentContext,
@@ -12,11 +17,17 @@ import {
   resolveComponent,
 } from "./component.ts";
 import { type Displacement, displacementOf } from "./displacement.ts";
+import {
+  type DividedComponent,
+  divideComponent,
+  REBALANCE_ANNOTATION,
+  type RoomsOf,
+} from "./division.ts";
 import { type AssignmentChange, Draft, type PlanHappening, type Target } from "./draft.ts";
-import { isAvailable, isFailed, isSucceeded } from "./instance-state.ts";
+import { isAvailable, isEnded, isFailed, isSucceeded } from "./instance-state.ts";
 import { nextUpdates } from "./rolling-update.ts";
 import { applicationStatus, type ComponentOutcome } from "./status.ts";
-import { wantedOfDeployment, wantedOfJob } from "./wanted.ts";
+import { type Wanted, wantedOfDeployment, wantedOfJob } from "./wanted.ts";
 
 type Assignment = ObjectOf<"Assignment">;
 
@@ -29,6 +40,8 @@ export interface PlanInput extends ComponentContext {
   /** A node as placement sees it; what is assigned to it is not asked. */
   readonly factsOf: (node: string) => NodeFacts | undefined;
   readonly nodeObjectOf: (node: string) => ObjectOf<"EdgeNode"> | undefined;
+  /** Room on each site now, what is assigned counted. */
+  readonly roomsOf: RoomsOf;
   readonly weights: Weights;
   /** False when the spec names a SchedulingProfile that does not exist. */
   readonly profileFound: boolean;
@@ -61,6 +74,8 @@ export interface Plan {
   readonly draft: Draft;
   readonly wants: readonly Want[];
   readonly outcomes: readonly ComponentOutcome[];
+  /** Of the components that are shared out over sites. */
+  readonly division: readonly DivisionStatus[];
 }
 
 /** What is to be committed, all or nothing, and told once it is. */
@@ -79,17 +94,17 @@ export function planApplication(input: PlanInput): Plan {
   const wants: Want[] = [];
   const components = input.application.spec.components.map((c) => resolveComponent(c, input));
   removeStrays(draft, components);
-  const planner: Planner = { draft, input, components, wants };
+  const planner: Planner = { draft, input, components, wants, division: [] };
   const outcomes = components.map((c): ComponentOutcome => {
-    const message = isResolved(c) ? planComponent(planner, c) : c.problem;
-    return { component: c, ...(message === undefined ? {} : { message }) };
+    if (isResolved(c)) return planComponent(planner, c);
+    return { component: c, message: c.problem };
   });
-  return { input, draft, wants, outcomes };
+  return { input, draft, wants, outcomes, division: planner.division };
 }
 
 /** Brings the scheduler's decisions into a plan. A want without a decision is left as it is, for a later pass. */
 export function completePlan(
-  { input, draft, wants, outcomes }: Plan,
+  { input, draft, wants, outcomes, division }: Plan,
   decisionOf: (want: Want) => Decision | undefined,
 ): Completed {
   for (const want of wants) {
@@ -104,7 +119,12 @@ export function completePlan(
     profileFound: input.profileFound,
     nowIso: input.nowIso,
   });
-  return { changes: draft.changes, happenings: draft.happenings, status };
+  const hasDivision = division.length > 0 || input.application.status?.division !== undefined;
+  return {
+    changes: draft.changes,
+    happenings: draft.happenings,
+    status: hasDivision ? { ...status, division: [...division] } : status,
+  };
 }
 
 interface Planner {
@@ -112,6 +132,7 @@ interface Planner {
   readonly input: PlanInput;
   readonly components: readonly (ResolvedComponent | ComponentProblem)[];
   readonly wants: Want[];
+  readonly division: DivisionStatus[];
 }
 
 function lifeOf(input: PlanInput, node: string): NodeLife | undefined {
@@ -122,13 +143,14 @@ function carryOut(draft: Draft, want: Want, decision: Decision): void {
   const { kind, before, target, why } = want;
   const stays = before !== undefined && decision.node === before.spec.node;
   if (kind === "refit" && stays) {
-    const after = draft.rewrite(before, target, undefined);
+    const after = draft.rewrite(before, target, { devices: decision.devices });
     if (before.spec.desired.specDigest !== target.component.specDigest)
       draft.tell(after, "Normal", "Updated", updatedMessage(after));
     return;
   }
   if (kind === "move" && stays) {
-    stay(draft, before, target, `${why} and no other node fits; it stays there`);
+    const message = `${why} and no other node fits; it stays there`;
+    stay(draft, before, target, { message, devices: decision.devices });
     return;
   }
   draft.settle(before, target, decision, kind === "refit" ? misfit(before, decision) : why);
@@ -158,9 +180,35 @@ function removeStrays(
 }
 
 /** Steps of one component. Answers what its status should say, if anything stands in the way. */
-function planComponent(planner: Planner, component: ResolvedComponent): string | undefined {
+function planComponent(planner: Planner, component: ResolvedComponent): ComponentOutcome {
   const { draft } = planner;
   const existing = draft.of(component.name);
+  const revisions = revisionsOf(planner, component);
+  const divided = divisionOf(planner, component, revisions);
+  if (divided !== undefined) planner.division.push(divided.status);
+  const wanted = divided?.sharing ?? wantedOf(existing, component);
+  const removed = new Set(wanted.remove);
+  for (const assignment of existing)
+    if (removed.has(assignment.spec.index) && !draft.isFull)
+      draft.remove(assignment, "no longer asked for");
+  const kept = new Set(draft.of(component.name).map((a) => a.spec.index));
+  reviseAll(
+    planner,
+    component,
+    revisions
+      .filter((r) => kept.has(r.assignment.spec.index))
+      .map((r) => sharedRevision(r, divided)),
+  );
+  const counted = divided === undefined ? component : { ...component, count: divided.count };
+  const waitsFor = component.dependsOn.find((name) => !isDone(planner, name));
+  const message =
+    waitsFor !== undefined && wanted.create.length > 0
+      ? `waits for component ${waitsFor}`
+      : createAll(planner, component, { indexes: wanted.create, divided });
+  return { component: counted, ...(message === undefined ? {} : { message }) };
+}
+
+function wantedOf(existing: readonly Assignment[], component: ResolvedComponent): Wanted {
   const views = existing.map((a) => ({
     index: a.spec.index,
     placed: a.spec.node !== undefined,
@@ -168,37 +216,74 @@ function planComponent(planner: Planner, component: ResolvedComponent): string |
     succeeded: isSucceeded(a),
     failed: isFailed(a) && a.spec.desired.specDigest === component.specDigest,
   }));
-  const wanted =
-    component.type === "Deployment"
-      ? wantedOfDeployment(views, component.count)
-      : wantedOfJob(views, { completions: component.count, parallelism: component.parallelism });
-  const removed = new Set(wanted.remove);
-  for (const assignment of existing)
-    if (removed.has(assignment.spec.index) && !draft.isFull)
-      draft.remove(assignment, "no longer asked for");
-  reviseAll(planner, component);
-  const waitsFor = component.dependsOn.find((name) => !isDone(planner, name));
-  if (waitsFor !== undefined && wanted.create.length > 0) return `waits for component ${waitsFor}`;
-  return createAll(planner, component, wanted.create);
+  return component.type === "Deployment"
+    ? wantedOfDeployment(views, component.count)
+    : wantedOfJob(views, { completions: component.count, parallelism: component.parallelism });
+}
+
+/** Only the replicas of Deployments are shared out over sites. */
+function divisionOf(
+  { input }: Planner,
+  component: ResolvedComponent,
+  revisions: readonly Revision[],
+): DividedComponent | undefined {
+  if (component.type === "Job") return undefined;
+  const { metadata, status } = input.application;
+  return divideComponent({
+    component,
+    application: metadata.name,
+    instances: revisions.map(({ assignment, displacement }) => {
+      const { index, node } = assignment.spec;
+      const site = displacement === undefined ? input.factsOf(node ?? "")?.site.name : undefined;
+      return {
+        index,
+        placed: node !== undefined,
+        available: isAvailable(assignment),
+        ...(node === undefined ? {} : { node }),
+        ...(site === undefined ? {} : { site }),
+      };
+    }),
+    replicas: component.count,
+    before: status?.division?.find((d) => d.component === component.name),
+    rebalanceAsked: metadata.annotations?.[REBALANCE_ANNOTATION],
+    roomsOf: input.roomsOf,
+    nowMs: parseIsoTimeMs(input.nowIso) ?? 0,
+  });
+}
+
+/** The revision with the site that the division gives the instance to, and moved there when it is elsewhere. */
+function sharedRevision(revision: Revision, divided: DividedComponent | undefined): Revision {
+  const { index } = revision.assignment.spec;
+  const site = divided?.sharing.siteOf.get(index);
+  if (divided === undefined || site === undefined) return revision;
+  if (!divided.sharing.surplus.has(index)) return { ...revision, site };
+  const reason = `its part of the replicas is on site ${site}`;
+  return { ...revision, site, displacement: { urgency: "shared", reason } };
 }
 
 function createAll(
   planner: Planner,
   component: ResolvedComponent,
-  indexes: readonly number[],
+  wanted: { readonly indexes: readonly number[]; readonly divided: DividedComponent | undefined },
 ): string | undefined {
   const { input } = planner;
   let message: string | undefined;
-  for (const index of indexes.slice(0, input.changesMax)) {
+  for (const index of wanted.indexes.slice(0, input.changesMax)) {
     const name = assignmentName(input.application.metadata.name, component.name, index);
     const holder = input.assignmentNamed(name);
     // The own one is absent from the draft only while it is being deleted; its name is free in the next pass.
     if (holder !== undefined && holder.spec.applicationUid !== input.application.metadata.uid)
       message = `the name ${name} belongs to application ${holder.spec.application}; rename one of them`;
-    else if (holder === undefined)
-      planner.wants.push({ kind: "place", name, target: { component, index } });
+    else if (holder === undefined) {
+      const target = targetOf(component, index, wanted.divided?.sharing.siteOf.get(index));
+      planner.wants.push({ kind: "place", name, target });
+    }
   }
   return message;
+}
+
+function targetOf(component: ResolvedComponent, index: number, site: string | undefined): Target {
+  return { component, index, ...(site === undefined ? {} : { site }) };
 }
 
 /** Ready or finished: what a dependent waits for. */
@@ -212,16 +297,17 @@ function isDone({ draft, components }: Planner, name: string): boolean {
 
 interface Revision {
   readonly assignment: Assignment;
+  /** Where the division wants it. */
+  readonly site?: string;
   readonly displacement: Displacement | undefined;
   readonly restarts: boolean;
 }
 
-/** Existing instances: keeps, updates, moves or unplaces each; a serving one only when it is its turn. */
-function reviseAll(planner: Planner, component: ResolvedComponent): void {
-  const { draft, input } = planner;
-  const revisions = draft
+/** Existing instances that have not ended, and why any cannot stay where it is. */
+function revisionsOf({ draft, input }: Planner, component: ResolvedComponent): readonly Revision[] {
+  return draft
     .of(component.name)
-    .filter((a) => !isEnded(a, component))
+    .filter((a) => !isEnded(a, component.specDigest))
     .map((assignment): Revision => {
       const { node, desired } = assignment.spec;
       const displacement =
@@ -234,6 +320,15 @@ function reviseAll(planner: Planner, component: ResolvedComponent): void {
             );
       return { assignment, displacement, restarts: desired.specDigest !== component.specDigest };
     });
+}
+
+/** Existing instances: keeps, updates, moves or unplaces each; a serving one only when it is its turn. */
+function reviseAll(
+  planner: Planner,
+  component: ResolvedComponent,
+  revisions: readonly Revision[],
+): void {
+  const { draft, input } = planner;
   const turn = component.type === "Job" ? undefined : nextUpdates(revisions.map(updatable(input)));
   for (const revision of revisions) {
     if (draft.isFull) return;
@@ -241,44 +336,46 @@ function reviseAll(planner: Planner, component: ResolvedComponent): void {
   }
 }
 
-function isEnded(assignment: Assignment, component: ResolvedComponent): boolean {
-  return (
-    isSucceeded(assignment) ||
-    (isFailed(assignment) && assignment.spec.desired.specDigest === component.specDigest)
-  );
-}
-
 const updatable =
   (input: PlanInput) =>
   ({ assignment, displacement, restarts }: Revision) => ({
     index: assignment.spec.index,
-    waiting: restarts || displacement?.urgency === "asked",
+    waiting: restarts || isOptional(displacement),
     available: isAvailable(assignment),
     reachable: lifeOf(input, assignment.spec.node ?? "") === "ready",
   });
 
+/** It is for us to choose when. */
+function isOptional(displacement: Displacement | undefined): boolean {
+  return displacement?.urgency === "asked" || displacement?.urgency === "shared";
+}
+
 /** What each displacement comes to. */
-const WANT_OF = { gone: "leave", asked: "leave", lost: "move" } as const;
+const WANT_OF = { gone: "leave", asked: "leave", lost: "move", shared: "move" } as const;
 
 function revise(
   { draft, wants }: Planner,
   component: ResolvedComponent,
-  { assignment, displacement, restarts }: Revision,
+  { assignment, displacement, restarts, site }: Revision,
   isItsTurn: boolean,
 ): void {
   const { name } = assignment.metadata;
-  const target = { component, index: assignment.spec.index };
+  const target = targetOf(component, assignment.spec.index, site);
   if (assignment.spec.node === undefined) {
     wants.push({ kind: "place", name, target, before: assignment });
   } else if (displacement !== undefined) {
     const { urgency, reason } = displacement;
-    if (urgency !== "asked" || isItsTurn)
+    if (!isOptional(displacement) || isItsTurn)
       wants.push({ kind: WANT_OF[urgency], name, target, before: assignment, why: reason });
   } else if (!restarts || isItsTurn) {
     if (draft.isCurrent(assignment, target)) return;
-    if (restarts || !jsonEqual(assignment.spec.requests, component.request.amounts))
+    if (
+      restarts ||
+      !jsonEqual(assignment.spec.requests, component.request.amounts) ||
+      !hasShares(assignment.spec.devices, component.request)
+    )
       wants.push({ kind: "refit", name, target, before: assignment });
-    else draft.rewrite(assignment, target, undefined);
+    else draft.rewrite(assignment, target, { devices: assignment.spec.devices });
   }
 }
 
@@ -286,9 +383,14 @@ function revise(
  * Leaves an instance on a node that is not heard of: it may well run there, cut off, and taking it away would gain nothing.
  * It is told the new spec when the node returns.
  */
-function stay(draft: Draft, assignment: Assignment, target: Target, message: string): void {
-  if (draft.isCurrent(assignment, target, message)) return;
+function stay(
+  draft: Draft,
+  assignment: Assignment,
+  target: Target,
+  to: { readonly message: string; readonly devices: Decision["devices"] },
+): void {
+  if (draft.isCurrent(assignment, target, to.message)) return;
   const restarts = assignment.spec.desired.specDigest !== target.component.specDigest;
-  const after = draft.rewrite(assignment, target, message);
+  const after = draft.rewrite(assignment, target, to);
   if (restarts) draft.tell(after, "Normal", "Updated", updatedMessage(after));
 }

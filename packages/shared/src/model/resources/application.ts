@@ -1,7 +1,31 @@
 import { type Static, Type } from "typebox";
+import { DURATION_PATTERN } from "../../kernel/duration.ts";
 import { Condition } from "../metadata.ts";
 import { DeploymentTemplate, JobTemplate } from "../workload.ts";
 import { Autoscaling, Placement } from "./placement.ts";
+
+const Duration = Type.String({ pattern: DURATION_PATTERN });
+
+/** A whole number of instances, or a part of the component's: `25%`. */
+const CountOrPercent = Type.Union([
+  Type.Integer({ minimum: 0 }),
+  Type.String({ pattern: "^(?:100|[0-9]{1,2})%$" }),
+]);
+
+/** How a component waits, and what may be done to it for others. */
+export const ComponentScheduling = Type.Object({
+  /** After so long it goes ahead of others, as far as the fair share of its queue reaches. */
+  waitMax: Type.Optional(Duration),
+  /** How long an instance runs; lets it use room that is kept for a job that waits. */
+  estimate: Type.Optional(Duration),
+  /** Overrides the preemptionPolicy of its PriorityClass. */
+  preemption: Type.Optional(Type.Union([Type.Literal("LowerPriority"), Type.Literal("Never")])),
+  /** False: is never evicted or moved for others. Default true. */
+  movable: Type.Optional(Type.Boolean()),
+  /** Most instances that others may make unavailable at a time; counts what is unavailable anyway. Default: no limit. */
+  disruptionBudget: Type.Optional(Type.Object({ maxUnavailable: CountOrPercent })),
+});
+export type ComponentScheduling = Static<typeof ComponentScheduling>;
 
 const componentFields = {
   name: Type.String({ minLength: 1, maxLength: 63 }),
@@ -13,6 +37,7 @@ const componentFields = {
       minMember: Type.Optional(Type.Integer({ minimum: 1 })),
     }),
   ),
+  scheduling: Type.Optional(ComponentScheduling),
   autoscaling: Type.Optional(Autoscaling),
   /** Names of components of the same Application that must be ready, or finished, first. */
   dependsOn: Type.Optional(Type.Array(Type.String())),
@@ -80,6 +105,15 @@ export const DivisionStatus = Type.Object({
   stableSince: Type.Optional(Type.String()),
   /** Value of the rebalance annotation that was last carried out. */
   rebalanced: Type.Optional(Type.String()),
+  /** What a rebalance would move, each worth its price, as of the last look; at most REBALANCE_MOVES_SHOWN_MAX. */
+  moves: Type.Array(
+    Type.Object({
+      from: Type.String(),
+      to: Type.String(),
+      gain: Type.Number(),
+      price: Type.Number(),
+    }),
+  ),
 });
 export type DivisionStatus = Static<typeof DivisionStatus>;
 

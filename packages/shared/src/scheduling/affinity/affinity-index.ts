@@ -99,14 +99,14 @@ export class AffinityIndex {
           this.#domainsOf(newcomer, term),
           `wants to be away from ${termText(term)}, which runs on this ${term.topologyKey}`,
         );
-    for (const group of this.#groups.values())
-      for (const { required = [] } of group.workload.antiAffinities)
-        for (const term of required)
-          if (matches(group.workload, term, newcomer))
-            bar(
-              this.#spread(group, term.topologyKey),
-              `${nameOf(group.workload)} runs on this ${term.topologyKey} and wants to be away from it`,
-            );
+    for (const group of this.#groups.values()) {
+      const terms = group.workload.antiAffinities.flatMap((a) => a.required ?? []);
+      for (const term of terms.filter((t) => matches(group.workload, t, newcomer)))
+        bar(
+          this.#spread(group, term.topologyKey),
+          `${nameOf(group.workload)} runs on this ${term.topologyKey} and wants to be away from it`,
+        );
+    }
     return barred.sites.size + barred.nodes.size === 0 ? undefined : barred;
   }
 
@@ -120,14 +120,13 @@ export class AffinityIndex {
     const total = terms.reduce((sum, { term }) => sum + term.weight, 0);
     if (!(total > 0)) return undefined;
     const preferred = { sites: new Map<string, number>(), nodes: new Map<string, number>() };
+    const add = (to: Map<string, number>, names: ReadonlySet<string>, value: number): void => {
+      for (const name of names) to.set(name, (to.get(name) ?? 0) + value);
+    };
     for (const { term, sign } of terms) {
-      const domains = this.#domainsOf(newcomer, term);
-      for (const level of ["nodes", "sites"] as const)
-        for (const name of domains[level])
-          preferred[level].set(
-            name,
-            (preferred[level].get(name) ?? 0) + (sign * term.weight) / total,
-          );
+      const { nodes, sites } = this.#domainsOf(newcomer, term);
+      add(preferred.nodes, nodes, (sign * term.weight) / total);
+      add(preferred.sites, sites, (sign * term.weight) / total);
     }
     return preferred.sites.size + preferred.nodes.size === 0 ? undefined : preferred;
   }

@@ -1,5 +1,5 @@
 import { free, INSTANCES_PER_NODE_MAX, type NodeFacts, type PlacementRequest } from "../facts.ts";
-import { type FilterName, firstRejection } from "../filter.ts";
+import { type FilterName, firstRejection, siteLabels } from "../filter.ts";
 
 /** What a node must pass whether or not it has room or is heard of. */
 const LASTING_FILTERS: readonly FilterName[] = [
@@ -15,7 +15,7 @@ const LASTING_FILTERS: readonly FilterName[] = [
 
 /** One site as a division of this request sees it. */
 export interface SiteRoom {
-  readonly site: NodeFacts["site"];
+  readonly labels: Readonly<Record<string, string>>;
   /** How many more of the request fit, counted up to the limit. */
   available: number;
   /** Whether a node of it is heard of and takes work; `away`: none is, but not for good yet. */
@@ -29,6 +29,14 @@ export interface Apart {
   readonly taken: ReadonlySet<string>;
 }
 
+export interface RoomOptions {
+  /** Up to so many are counted. */
+  readonly limit: number;
+  readonly apart?: Apart;
+  /** Sites that are named even when none of their nodes may take more: the request has instances there. */
+  readonly present: ReadonlySet<string>;
+}
+
 /**
  * How many more instances of a request each site takes; sites of which no node may ever take it are left out. An estimate
  * for GPU slices of several devices at once, exact for all else: which node takes an instance is decided later.
@@ -36,13 +44,16 @@ export interface Apart {
 export function roomBySite(
   nodes: Iterable<NodeFacts>,
   request: PlacementRequest,
-  options: { readonly limit: number; readonly apart?: Apart },
+  options: RoomOptions,
 ): ReadonlyMap<string, SiteRoom> {
   const rooms = new Map<string, SiteRoom>();
   for (const node of nodes) {
-    if (firstRejection(request, node, LASTING_FILTERS) !== undefined) continue;
-    const room = rooms.get(node.site.name) ?? { site: node.site, available: 0, health: "lost" };
-    rooms.set(node.site.name, room);
+    const site = node.site.name;
+    const isFit = firstRejection(request, node, LASTING_FILTERS) === undefined;
+    if (!isFit && !options.present.has(site)) continue;
+    const labels = siteLabels(request, node);
+    const room = rooms.get(site) ?? { labels, available: 0, health: "lost" };
+    rooms.set(site, room);
     if (node.life === "ready" && !node.unschedulable) room.health = "healthy";
     else if (node.life !== "lost" && room.health === "lost") room.health = "away";
     if (room.available >= options.limit) continue;

@@ -70,21 +70,31 @@ function rounded(
       b.sharer.weight - a.sharer.weight ||
       byName(a.sharer.name, b.sharer.name),
   );
-  let left = total - sum(parts.map((p) => p.whole));
   const result = new Map(parts.map((p) => [p.sharer.name, p.whole]));
+  let left = total - sum(parts.map((p) => p.whole));
   // A sharer without weight comes last: it takes only what nobody else can.
-  for (const weighted of [true, false])
-    for (let progress = true; left > 0 && progress; ) {
-      progress = false;
-      for (const { sharer } of order) {
-        const has = result.get(sharer.name) ?? 0;
-        if (left === 0 || sharer.weight > 0 !== weighted || has >= sharer.upper) continue;
-        result.set(sharer.name, has + 1);
-        left--;
-        progress = true;
-      }
-    }
+  for (const some of [order.filter((o) => o.sharer.weight > 0), order])
+    left = handOut(some, result, left);
   return result;
+}
+
+/** One to each in turn, in this order, until nothing is left or nobody can take more; answers what is left. */
+function handOut(
+  order: readonly { readonly sharer: Sharer }[],
+  result: Map<string, number>,
+  count: number,
+): number {
+  let left = count;
+  for (let before = -1; left > 0 && left !== before; ) {
+    before = left;
+    for (const { sharer } of order) {
+      const has = result.get(sharer.name) ?? 0;
+      if (left === 0 || has >= sharer.upper) continue;
+      result.set(sharer.name, has + 1);
+      left--;
+    }
+  }
+  return left;
 }
 
 function sum(values: readonly number[]): number {
