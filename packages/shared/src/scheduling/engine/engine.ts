@@ -1,13 +1,13 @@
 import { assert } from "../../kernel/assert.ts";
+import { type AdjustedScore, BestAdjusted, BestFirst } from "./best-first.ts";
 import { ChangeLog } from "./change-log.ts";
 import { f32, f64, i32 } from "./columns.ts";
-import { EVALUATIONS_MAX, NO_FIT, type NodeScore, soundScore } from "./node-score.ts";
+import { EVALUATIONS_MAX, NO_FIT, NO_NODE, type NodeScore, soundScore } from "./node-score.ts";
 import { GPUS_PER_NODE_MAX, type NodeTable } from "./node-table.ts";
 import { isSoundShape, type Shape } from "./shape.ts";
 import { WinnerTree } from "./winner-tree.ts";
 
-/** What `choose` and `place` answer when no node fits. */
-export const NO_NODE = -1;
+export { NO_NODE } from "./node-score.ts";
 
 /** Up to so many nodes a plain scan is cheaper than to keep trees (`npm run bench:scheduler`). */
 export const SCAN_NODES_MAX = 2_000;
@@ -17,6 +17,9 @@ export const TREE_BYTES_MAX = 768 * 2 ** 20;
 
 /** A tree of which more than this share of nodes changed is built anew instead of repaired. */
 const REBUILD_RATIO = 1 / 4;
+
+/** Share of the nodes that an adjusted decision takes from the tree one by one; a scan looks at so many in less time. */
+export const LOOKS_RATIO = 1 / 16;
 
 interface EngineOptions {
   /** `tree` and `scan` are for tests and measurements; both choose the same node. Default: by the number of nodes. */
@@ -70,6 +73,26 @@ export class Engine {
     return tree.winnerScore > NO_FIT ? tree.winner : NO_NODE;
   }
 
+  /**
+   * The best node by scores that differ from the shape's own: the choice of a scan with `adjusted`. Nodes come from the tree,
+   * best first, until none can beat what was found; after LOOKS_RATIO of the nodes a scan takes over.
+   */
+  chooseAdjusted(shape: Shape, adjusted: AdjustedScore): number {
+    if (!isSoundShape(shape)) return NO_NODE;
+    const version = this.#score.prepare?.(shape) ?? 0;
+    const looksMax = Math.ceil(this.#nodes.nodeCount * LOOKS_RATIO);
+    const best = new BestAdjusted(adjusted);
+    if (this.#scans || adjusted.raised.length > looksMax) return best.ofAll(this.#nodes.nodeCount);
+    for (const node of adjusted.raised) best.look(node);
+    const order = new BestFirst(this.#treeOf(shape, version));
+    for (let looks = 0; looks < looksMax; looks++) {
+      const node = order.next();
+      if (node === NO_NODE || !best.isBeatenBy(order.score, node)) return best.node;
+      best.look(node);
+    }
+    return best.ofAll(this.#nodes.nodeCount);
+  }
+
   /** Chooses and reserves. The devices are in `devices` until the next call. */
   place(shape: Shape): number {
     const node = this.choose(shape);
@@ -119,8 +142,7 @@ export class Engine {
     const tree = known ?? this.#newTree(shape);
     const changes = this.#log.now - tree.seen;
     const isStale = known === undefined || tree.version !== version;
-    if (isStale || changes > this.#nodes.nodeCount * REBUILD_RATIO)
-      this.#build(tree, shape);
+    if (isStale || changes > this.#nodes.nodeCount * REBUILD_RATIO) this.#build(tree, shape);
     else if (changes > 0) this.#repair(tree, shape);
     tree.seen = this.#log.now;
     tree.version = version;

@@ -3,6 +3,9 @@ import type { Shape } from "./shape.ts";
 /** The score of a node that the shape does not fit on, and of one whose score is not a number. */
 export const NO_FIT = Number.NEGATIVE_INFINITY;
 
+/** What a choice answers when no node fits. */
+export const NO_NODE = -1;
+
 /** Most nodes that are evaluated in one call: what lies between the steps of it stays in the nearest cache. */
 export const EVALUATIONS_MAX = 256;
 
@@ -11,6 +14,11 @@ export const EVALUATIONS_MAX = 256;
  * only the scores of changed nodes have to be asked for again. Allocates nothing.
  */
 export interface NodeScore {
+  /**
+   * Called before each decision on the shape. Answers a number that is another one when scores of nodes that were not told as
+   * changed are others than before; absent: they never are.
+   */
+  prepare?(shape: Shape): number;
   /** Greater is better; NO_FIT where it does not fit. */
   evaluate(shape: Shape, node: number): number;
   /**

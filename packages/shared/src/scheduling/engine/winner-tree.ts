@@ -2,8 +2,8 @@ import { f32, i32 } from "./columns.ts";
 import { NO_FIT } from "./node-score.ts";
 
 /** Scores that are compared in one match, a power of two: sixteen in single precision are a cache line. */
-const BLOCK = 16;
-const BLOCK_BITS = 4;
+export const BLOCK = 16;
+export const BLOCK_BITS = 4;
 
 /**
  * A tournament over the scores of all nodes for one shape (Knuth, TAOCP 3 §5.4.1), sixteen to a match: the root is the best
@@ -52,6 +52,11 @@ export class WinnerTree {
   /** Score of the best node. */
   get winnerScore(): number {
     return f32(this.#best, i32(this.#starts, this.#top));
+  }
+
+  /** The tree as it lies in memory, for `BestFirst`: scores level by level, and where each of the `top + 1` levels starts. */
+  get levels(): { readonly best: Float32Array; readonly starts: Int32Array; readonly top: number } {
+    return { best: this.#best, starts: this.#starts, top: this.#top };
   }
 
   /** Sets a score without playing; `build` plays all matches. */
