@@ -87,6 +87,72 @@ test("GPUs and MIG devices come from the vendor's tool", async () => {
   expect(reading.usage.gpus?.[0]?.temperatureCelsius).toBeGreaterThan(20);
 });
 
+/** A stand-in for the tool that answers from files of this folder, so that a test can change the machine under it. */
+function machineOf(cards: readonly (readonly [uuid: string, mig: string])[], list = ""): string {
+  const path = join(root, "nvidia-smi");
+  const csv = cards.map(([uuid, mig], i) => `${i}, ${uuid}, NVIDIA X, ${mig}, 1024 MiB`).join("\n");
+  writeFileSync(
+    join(root, "csv"),
+    `index, uuid, name, mig.mode.current, memory.total [MiB]\n${csv}\n`,
+  );
+  writeFileSync(join(root, "list"), list);
+  writeFileSync(
+    path,
+    `#!${process.execPath}
+const { readFileSync, existsSync } = require("node:fs");
+const args = process.argv.slice(2).join(" ");
+const say = (name) => process.stdout.write(readFileSync(${JSON.stringify(root)} + "/" + name, "utf8"));
+if (existsSync(${JSON.stringify(join(root, "broken"))})) process.exit(9);
+if (args === "-L") say("list");
+else if (args === "topo -m") process.stdout.write("\\tGPU0\\tGPU1\\tCPU Affinity\\nGPU0\\t X \\tNV4\\t0\\nGPU1\\tNV4\\t X \\t0\\n");
+else if (args === "--help-query-gpu") process.exit(2);
+else if (args.startsWith("--query-gpu=")) say("csv");
+else process.exit(3);
+`,
+  );
+  chmodSync(path, 0o755);
+  return path;
+}
+
+test("cards that come, go or are cut up are told with the next reading, and what stays is not", async () => {
+  const path = machineOf([
+    ["GPU-a", "Disabled"],
+    ["GPU-b", "Disabled"],
+  ]);
+  const { probe: machine } = probe({ nvidiaPaths: [path] });
+  const { gpus } = await machine.inventory();
+  expect(gpus.map((g) => [g.uuid, g.links])).toEqual([
+    ["GPU-a", [{ index: 1, tier: "nvlink" }]],
+    ["GPU-b", undefined],
+  ]);
+  expect(await machine.read()).not.toHaveProperty("gpus");
+  machineOf([["GPU-a", "Disabled"]]);
+  const lost = await machine.read();
+  expect(lost.gpus?.map((g) => g.uuid)).toEqual(["GPU-a"]);
+  expect(lost.capacity.gpuCount).toBe(1);
+  const mig = "GPU 0: NVIDIA X (UUID: GPU-a)\n  MIG 1g.10gb     Device  0: (UUID: MIG-1)\n";
+  machineOf([["GPU-a", "Enabled"]], mig);
+  expect((await machine.read()).gpus?.[0]?.migDevices?.map((d) => d.uuid)).toEqual(["MIG-1"]);
+  machineOf([["GPU-a", "Enabled"]], mig.replace("MIG-1", "MIG-2"));
+  const cut = await machine.read();
+  expect(cut.gpus?.[0]?.migDevices?.map((d) => d.uuid)).toEqual(["MIG-2"]);
+  expect(Compile(CapacityReading).Errors(cut)).toEqual([]);
+  // A driver that does not answer has not lost its cards.
+  writeFileSync(join(root, "broken"), "");
+  expect((await machine.read()).gpus).toEqual(cut.gpus);
+});
+
+test("cards of a driver that comes up after the agent are told when they are there", async () => {
+  const path = machineOf([["GPU-a", "Disabled"]]);
+  writeFileSync(join(root, "broken"), "");
+  const { probe: machine } = probe({ nvidiaPaths: [path] });
+  expect((await machine.inventory()).gpus).toEqual([]);
+  expect((await machine.read()).capacity.gpuCount).toBe(0);
+  rmSync(join(root, "broken"));
+  const reading = await machine.read();
+  expect([reading.capacity.gpuCount, reading.gpus?.map((g) => g.uuid)]).toEqual([1, ["GPU-a"]]);
+});
+
 test("a tool that fails is said once, and everything else is still read", async () => {
   const broken = join(root, "nvidia-smi");
   writeFileSync(broken, `#!${process.execPath}\nprocess.exit(9);\n`);

@@ -108,7 +108,7 @@ export type Usage = Static<typeof Usage>;
 export const CapacityReading = Type.Object({
   capacity: Capacity,
   usage: Usage,
-  /** Cards and MIG devices, while they are others than the birth of this session said. */
+  /** Cards and MIG devices, when they are others than at the start of the agent. */
   gpus: Type.Optional(Type.Array(Gpu, { maxItems: GPUS_MAX })),
 });
 export type CapacityReading = Static<typeof CapacityReading>;

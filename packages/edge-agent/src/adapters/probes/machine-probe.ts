@@ -15,7 +15,7 @@ import {
   parseNetwork,
   parsePressure,
 } from "../../domain/capacity/procfs.ts";
-import type { NvidiaSmi } from "./nvidia-smi.ts";
+import type { GpuCards, NvidiaSmi } from "./nvidia-smi.ts";
 import { readSystemFacts } from "./system-facts.ts";
 
 /** Largest file of /proc or /sys that is read. */
@@ -35,7 +35,10 @@ export class MachineProbe implements CapacityProbe {
   readonly #runtimes: readonly string[];
   readonly #deps: { readonly clock: Clock; readonly log: Log; readonly nvidia: NvidiaSmi };
   #before: Sample | undefined;
-  #gpuCount = 0;
+  /** Cards as they were last told; undefined while a tool that is there has not answered. */
+  #cards: GpuCards | undefined;
+  /** Whether they are others than the inventory said. */
+  #cardsChanged = false;
 
   constructor(
     options: {
@@ -52,18 +55,19 @@ export class MachineProbe implements CapacityProbe {
   }
 
   async inventory(): Promise<Inventory> {
-    const [facts, gpus, kernel] = await Promise.all([
+    const [facts, cards, kernel] = await Promise.all([
       readSystemFacts(this.#deps),
-      this.#deps.nvidia.gpus(),
+      this.#deps.nvidia.cards(),
       this.#read("proc/sys/kernel/osrelease"),
     ]);
-    this.#gpuCount = gpus.length;
+    this.#cards = cards;
+    this.#cardsChanged = false;
     return {
       architecture: arch(),
       ...facts,
       kernelVersion: kernel?.trim().slice(0, 256) || "unknown",
       runtimes: [...this.#runtimes],
-      gpus,
+      gpus: cards?.gpus ?? [],
     };
   }
 
@@ -84,20 +88,22 @@ export class MachineProbe implements CapacityProbe {
     const before = this.#before;
     this.#before = now;
     const diskBytes = disk === undefined ? 0 : disk.blocks * disk.bsize;
+    const health = await this.#health();
     return {
       capacity: {
         milliCpu: allowedMilliCpu(cpus().length, cpuMax),
         memoryBytes: memory?.totalBytes ?? 0,
         diskBytes,
-        gpuCount: this.#gpuCount,
+        gpuCount: this.#cards?.gpus.length ?? 0,
       },
       usage: {
         cpuRatio: cpuShare(before, now),
         memoryUsedBytes: memory === undefined ? 0 : memory.totalBytes - memory.availableBytes,
         diskUsedBytes: disk === undefined ? 0 : diskBytes - disk.bavail * disk.bsize,
         ...networkRates(before, now),
-        ...(await this.#health()),
+        ...health,
       },
+      ...(this.#cardsChanged ? { gpus: this.#cards?.gpus ?? [] } : {}),
     };
   }
 
@@ -107,7 +113,7 @@ export class MachineProbe implements CapacityProbe {
       this.#read("proc/pressure/memory"),
       this.#read("proc/pressure/io"),
       this.#temperature(),
-      this.#gpuCount === 0 ? undefined : this.#deps.nvidia.usage(),
+      this.#lookAtCards(),
     ]);
     const pressure = parsePressure({
       ...(cpu === undefined ? {} : { cpu }),
@@ -119,6 +125,20 @@ export class MachineProbe implements CapacityProbe {
       ...(temperatureCelsius === undefined ? {} : { temperatureCelsius }),
       ...(gpus === undefined ? {} : { gpus }),
     };
+  }
+
+  /** Load of the cards. When others are there than before, they are read anew: a card may fall off the bus, or be cut up. */
+  async #lookAtCards(): Promise<Usage["gpus"]> {
+    const { nvidia } = this.#deps;
+    // A machine without cards stays so until the agent starts again; a tool that fails is asked again.
+    if (this.#cards?.gpus.length === 0 && !this.#cardsChanged) return undefined;
+    const look = await nvidia.look();
+    if (look === undefined || look.identity === this.#cards?.identity) return look?.usage;
+    const cards = await nvidia.cards();
+    if (cards === undefined) return look.usage;
+    this.#cards = cards;
+    this.#cardsChanged = true;
+    return look.usage;
   }
 
   async #temperature(): Promise<number | undefined> {

@@ -5,6 +5,8 @@ import type { Log } from "@flotilla/shared/kernel/service";
 import type { Gpu, GpuUsage } from "@flotilla/shared/model/capacity";
 import {
   columnsToAsk,
+  hasMig,
+  identityOf,
   parseCsv,
   parseOfferedColumns,
   toGpus,
@@ -23,6 +25,18 @@ export const NVIDIA_SMI_PATHS: readonly string[] = [
   "/usr/lib/wsl/lib/nvidia-smi",
 ];
 
+/** Cards, and a text that is another one when cards or MIG devices are. */
+export interface GpuCards {
+  readonly gpus: Gpu[];
+  readonly identity: string;
+}
+
+/** Load of the cards, and the same text. */
+export interface GpuLook {
+  readonly usage: GpuUsage[];
+  readonly identity: string;
+}
+
 /** NVIDIA cards through the vendor's tool, run asynchronously by absolute path and without a shell. */
 export class NvidiaSmi {
   readonly #paths: readonly string[];
@@ -36,18 +50,32 @@ export class NvidiaSmi {
     this.#log = deps.log;
   }
 
-  /** Cards with their MIG devices; empty when there is no tool or it fails. */
-  async gpus(): Promise<Gpu[]> {
-    const csv = await this.#query();
-    if (csv === undefined) return [];
-    const list = await this.#run(["-L"]);
-    return toGpus(parseCsv(csv), list ?? "");
+  /** Cards with their MIG devices and links; none when there is no tool, undefined when it fails. */
+  async cards(): Promise<GpuCards | undefined> {
+    const read = await this.#rows();
+    if (read === undefined)
+      return this.#tool === undefined ? { gpus: [], identity: "" } : undefined;
+    const { rows, list } = read;
+    // A single card has nobody to be linked with.
+    const topology = rows.length < 2 ? "" : ((await this.#run(["topo", "-m"])) ?? "");
+    return { gpus: toGpus(rows, { list, topology }), identity: identityOf(rows, list) };
   }
 
-  /** Load of each card; undefined when there is no tool, so that "no cards" and "not told" stay apart. */
-  async usage(): Promise<GpuUsage[] | undefined> {
+  /** One look at the cards; undefined when there is no tool or it fails, so that "no cards" and "not told" stay apart. */
+  async look(): Promise<GpuLook | undefined> {
+    const read = await this.#rows();
+    if (read === undefined) return undefined;
+    return { usage: toGpuUsage(read.rows), identity: identityOf(read.rows, read.list) };
+  }
+
+  /** The table of cards, and where MIG is on the list that alone names MIG devices. */
+  async #rows(): Promise<{ rows: ReturnType<typeof parseCsv>; list: string } | undefined> {
     const csv = await this.#query();
-    return csv === undefined ? undefined : toGpuUsage(parseCsv(csv));
+    if (csv === undefined) return undefined;
+    const rows = parseCsv(csv);
+    if (!hasMig(rows)) return { rows, list: "" };
+    const list = await this.#run(["-L"]);
+    return list === undefined ? undefined : { rows, list };
   }
 
   async #query(): Promise<string | undefined> {

@@ -37,7 +37,8 @@ export class CapacityCollector implements Service {
     const [inventory, reading] = [this.#inventory, this.#latest];
     if (inventory === undefined || reading === undefined) return undefined;
     this.#sent = { reading, sentBootMs: this.#deps.clock.bootMs() };
-    return { inventory, reading };
+    const { gpus } = reading;
+    return { inventory: gpus === undefined ? inventory : { ...inventory, gpus }, reading };
   }
 
   async run(signal: AbortSignal): Promise<void> {

@@ -15,13 +15,17 @@ import {
 
 const FIXTURES = join(import.meta.dirname, "../../../test/fixtures/gpu");
 const cards = readdirSync(FIXTURES).filter((name) => name.startsWith("nvidia-"));
+const NO_TEXTS = { list: "", topology: "" };
 const read = (card: string, file: string): string =>
   readFileSync(join(FIXTURES, card, file), "utf8");
 
 test.each(cards)(
   "%s is told with model, memory and driver, and what it does not tell is absent",
   (card) => {
-    const [gpu] = toGpus(parseCsv(read(card, "load.csv")), read(card, "list.txt"));
+    const [gpu] = toGpus(parseCsv(read(card, "load.csv")), {
+      list: read(card, "list.txt"),
+      topology: "",
+    });
     const [usage] = toGpuUsage(parseCsv(read(card, "load.csv")));
     expect(Compile(Gpu).Check(gpu)).toBe(true);
     expect(Compile(GpuUsage).Check(usage)).toBe(true);
@@ -33,14 +37,17 @@ test.each(cards)(
 
 test("the cards' memory is what the vendor says", () => {
   const memoryMiB = (card: string): number =>
-    (toGpus(parseCsv(read(card, "idle.csv")), "")[0]?.memoryBytes ?? 0) / 2 ** 20;
+    (toGpus(parseCsv(read(card, "idle.csv")), NO_TEXTS)[0]?.memoryBytes ?? 0) / 2 ** 20;
   expect(memoryMiB("nvidia-h100-80gb-hbm3__590.48.01")).toBe(81_559);
   expect(memoryMiB("nvidia-geforce-rtx-2080-super__595.71.05")).toBe(8192);
 });
 
 test("MIG devices are listed by uuid with their profile's memory, and a MIG card tells no utilisation", () => {
   const card = "nvidia-h100-mig__590.48.01";
-  const [gpu] = toGpus(parseCsv(read(card, "load.csv")), read(card, "list.txt"));
+  const [gpu] = toGpus(parseCsv(read(card, "load.csv")), {
+    list: read(card, "list.txt"),
+    topology: "",
+  });
   expect(gpu?.migEnabled).toBe(true);
   expect(gpu?.migDevices?.map((d) => [d.profile, (d.memoryBytes ?? 0) / 2 ** 30])).toEqual([
     ["3g.40gb", 40],
@@ -70,7 +77,9 @@ test("garbage from the tool gives no card and no exception", () => {
   fc.assert(
     fc.property(fc.string(), fc.string(), (csv, list) => {
       const rows = parseCsv(`uuid, name, ${csv}\n${csv}`);
-      expect(toGpus(rows, list).every((g) => Number.isFinite(g.memoryBytes))).toBe(true);
+      expect(
+        toGpus(rows, { list, topology: list }).every((g) => Number.isFinite(g.memoryBytes)),
+      ).toBe(true);
       expect(Array.isArray(toGpuUsage(rows))).toBe(true);
     }),
     { seed: 42 },

@@ -1,4 +1,5 @@
 import type { Gpu, GpuUsage } from "@flotilla/shared/model/capacity";
+import { parseTopology } from "./topology.ts";
 
 /**
  * Understands `nvidia-smi`. Columns come and go between drivers, so they are asked for by the names that
@@ -51,9 +52,18 @@ export function parseCsv(csv: string): readonly Row[] {
   });
 }
 
-/** Cards of the machine. `list` is the text of `nvidia-smi -L`, which alone names MIG devices. */
-export function toGpus(rows: readonly Row[], list: string): Gpu[] {
+/** Texts of the vendor's tool beside the table of cards; empty when it did not answer. */
+export interface CardTexts {
+  /** `nvidia-smi -L`, which alone names MIG devices. */
+  readonly list: string;
+  /** `nvidia-smi topo -m`. */
+  readonly topology: string;
+}
+
+/** Cards of the machine. */
+export function toGpus(rows: readonly Row[], { list, topology }: CardTexts): Gpu[] {
   const mig = parseMigDevices(list);
+  const placeOf = parseTopology(topology);
   return rows.flatMap((row, position): Gpu[] => {
     const uuid = row.get("uuid");
     const model = row.get("name");
@@ -70,11 +80,27 @@ export function toGpus(rows: readonly Row[], list: string): Gpu[] {
         model,
         memoryBytes: mebibytes(row.get("memory.total")) ?? 0,
         ...(driverVersion === undefined ? {} : { driverVersion }),
+        ...placeOf.get(index),
         ...(mode === undefined ? {} : { migEnabled: mode === "Enabled" }),
         ...(devices.length === 0 ? {} : { migDevices: devices }),
       },
     ];
   });
+}
+
+/** Whether a card is in MIG mode. */
+export function hasMig(rows: readonly Row[]): boolean {
+  return rows.some((row) => row.get("mig.mode.current") === "Enabled");
+}
+
+/** A text that changes when cards come or go, when MIG mode is switched, or when a card is cut into other MIG devices. */
+export function identityOf(rows: readonly Row[], list: string): string {
+  const cards = rows.map((row) => [row.get("uuid") ?? "", row.get("mig.mode.current") ?? ""]);
+  const mig = [...parseMigDevices(list)].map(([card, devices]) => [
+    card,
+    devices.map(({ uuid, profile }) => [uuid, profile]),
+  ]);
+  return JSON.stringify([cards, mig]);
 }
 
 /** Load and health of each card. */

@@ -4,7 +4,7 @@ import { type UsageSteps, usageMoved } from "@flotilla/shared/model/usage-moved"
 
 /**
  * Is a reading worth a message? A device that says every second what it said before costs uplink, flash and the hub's
- * attention; one that is silent too long is misjudged. A change of capacity is always worth it, a change of usage when it is beyond its step.
+ * attention; one that is silent too long is misjudged. A change of capacity or of cards is always worth it, a change of usage when it is beyond its step.
  */
 export const STEP: UsageSteps = {
   cpuRatio: 0.1,
@@ -30,5 +30,6 @@ export function isWorthSending(
 ): boolean {
   if (last === undefined || nowBootMs - last.sentBootMs >= FULL_REPORT_INTERVAL_MS) return true;
   if (!jsonEqual(last.reading.capacity, next.capacity)) return true;
+  if (!jsonEqual(last.reading.gpus ?? [], next.gpus ?? [])) return true;
   return usageMoved(last.reading.usage, next.usage, { capacity: next.capacity, steps: STEP });
 }

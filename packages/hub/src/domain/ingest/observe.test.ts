@@ -3,6 +3,7 @@ import {
   assignment,
   desiredInstance,
   edgeNode,
+  gpus,
   inventory,
   reading,
   reportedInstance,
@@ -105,13 +106,13 @@ test("two different jumps confirm nothing, and a reading as before clears the co
 });
 
 test("eight GPUs that appear are no lie, and a machine that shrinks to nothing is one", () => {
-  const gpus = observe(
+  const eight = observe(
     born(),
     [],
     { epoch: 1, reading: reading({ capacity: { gpuCount: 8 } }) },
     NOW,
   );
-  expect(gpus.node.status?.capacity?.gpuCount).toBe(8);
+  expect(eight.node.status?.capacity?.gpuCount).toBe(8);
   const none = observe(
     born(),
     [],
@@ -119,6 +120,35 @@ test("eight GPUs that appear are no lie, and a machine that shrinks to nothing i
     NOW,
   );
   expect(none.node.status?.capacity).toEqual(reading().capacity);
+});
+
+test("cards that a reading tells take the place of those of the birth, and their coming and going is told", () => {
+  const [a, b] = gpus("n1", 2);
+  const withCards = (...cards: readonly (typeof a)[]) => ({
+    ...reading(),
+    gpus: cards.filter((c) => c !== undefined),
+  });
+  const observed = (node: ReturnType<typeof born>, ...cards: readonly (typeof a)[]) =>
+    observe(node, [], { epoch: 1, reading: withCards(...cards) }, LATER);
+  const first = born({
+    birth: { ...birth, inventory: { ...inventory(), gpus: withCards(a).gpus } },
+  });
+  const grown = observed(first, a, b);
+  expect(grown.node.status?.inventory).toEqual({ ...inventory(), gpus: withCards(a, b).gpus });
+  expect(grown.happenings).toEqual([
+    { type: "Normal", reason: "DevicesAdded", message: "2 GPUs, 1 before; new: GPU-n1-1" },
+  ]);
+  const shrunk = observed(grown.node, b);
+  expect(shrunk.happenings).toEqual([
+    {
+      type: "Warning",
+      reason: "DevicesRemoved",
+      message: "1 GPUs, 2 before; not reported any more: GPU-n1-0",
+    },
+  ]);
+  expect(observed(shrunk.node, b).node).toBe(shrunk.node);
+  const silent = observe(shrunk.node, [], { epoch: 1, reading: reading() }, LATER);
+  expect(silent.node.status?.inventory?.gpus).toEqual(withCards(b).gpus);
 });
 
 test("memory pressure begins at its high mark and ends only below its low one", () => {

@@ -1,8 +1,10 @@
 import { jsonEqual } from "@flotilla/shared/kernel/json";
 import type { CapacityReading, Inventory } from "@flotilla/shared/model/capacity";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { Measures } from "@flotilla/shared/model/measures";
 import { withCondition } from "@flotilla/shared/model/metadata";
 import type { ReportedState } from "@flotilla/shared/model/reported-state";
+import { listed } from "@flotilla/shared/scheduling/reason-text";
 import { isFinished } from "../application/instance-state.ts";
 import { lifeHappening, nextLife, readyCondition } from "../node/life.ts";
 import { withReading } from "./reading.ts";
@@ -18,6 +20,7 @@ export interface Observation {
   };
   readonly reading?: CapacityReading;
   readonly reported?: ReportedState;
+  readonly measures?: Measures;
 }
 
 /** What happened, as an Event of the node tells it. */
@@ -75,7 +78,7 @@ function nodeAfter(
   observation: Observation,
   nowIso: string,
 ): ObjectOf<"EdgeNode"> {
-  const { birth, reading, reported } = observation;
+  const { birth, reading, reported, measures } = observation;
   const status = node.status ?? {};
   const life = nextLife(status.life, "renewed");
   const conditions =
@@ -88,6 +91,7 @@ function nodeAfter(
     epoch: observation.epoch,
     ...(conditions === undefined ? {} : { conditions }),
     ...birth,
+    ...(measures === undefined ? {} : { measures }),
     ...(reported === undefined
       ? {}
       : {
@@ -97,7 +101,10 @@ function nodeAfter(
   };
   const withIt =
     reading === undefined ? heard : { ...heard, ...withReading(heard, reading, nowIso) };
-  return { ...node, status: withIt };
+  const gpus = reading?.gpus;
+  const { inventory } = withIt;
+  if (gpus === undefined || inventory === undefined) return { ...node, status: withIt };
+  return { ...node, status: { ...withIt, inventory: { ...inventory, gpus } } };
 }
 
 function assignmentAfter(
@@ -140,6 +147,28 @@ function happeningsOf(
     ...(rebooted
       ? [{ type: "Normal", reason: "Rebooted", message: "the machine was started anew" } as const]
       : []),
+    ...cardsHappening(old.inventory, now.inventory),
     ...newlyTrue.map((c) => ({ type: "Warning", reason: c.type, message: c.message }) as const),
   ];
+}
+
+/** Cards that came or went; the first inventory of a node is no change. */
+function cardsHappening(
+  before: Inventory | undefined,
+  after: Inventory | undefined,
+): readonly NodeHappening[] {
+  if (before === undefined || after === undefined || before.gpus === after.gpus) return [];
+  const uuids = (inventory: Inventory): readonly string[] => inventory.gpus.map((g) => g.uuid);
+  const [old, now] = [new Set(uuids(before)), new Set(uuids(after))];
+  const gone = [...old].filter((uuid) => !now.has(uuid));
+  const come = [...now].filter((uuid) => !old.has(uuid));
+  if (gone.length + come.length === 0) return [];
+  const parts = [
+    ...(gone.length === 0 ? [] : [`not reported any more: ${listed(gone)}`]),
+    ...(come.length === 0 ? [] : [`new: ${listed(come)}`]),
+  ];
+  const message = `${now.size} GPUs, ${old.size} before; ${parts.join("; ")}`;
+  return gone.length === 0
+    ? [{ type: "Normal", reason: "DevicesAdded", message }]
+    : [{ type: "Warning", reason: "DevicesRemoved", message }];
 }
