@@ -148,6 +148,51 @@ describe("division", () => {
   });
 });
 
+describe("affinity", () => {
+  const api = (replicas: number, placement: Placement) => ({
+    ...deployment("api", replicas),
+    placement,
+  });
+  test("away from itself: one on each node, and what is left waits with the reason", async () => {
+    const world = await threeSites();
+    await run(world, 7, {
+      antiAffinity: { required: [{ component: "api", topologyKey: "node" }] },
+    });
+    const nodes = world.assignments().flatMap((a) => a.spec.node ?? []);
+    expect(nodes.toSorted()).toEqual(["a1", "a2", "b1", "b2", "c1", "c2"]);
+    const waiting = world.assignments().find((a) => a.spec.node === undefined);
+    expect(waiting?.status?.message).toContain("component api, which runs on this node");
+  });
+
+  test("near to another component, and who runs keeps off whom it must be away from", async () => {
+    const world = await threeSites();
+    const shy = { required: [{ application: "noise", topologyKey: "site" as const }] };
+    await world.apply("Application", "web", {
+      components: [
+        {
+          ...deployment("db", 1),
+          placement: { siteAffinity: { siteNames: ["b"] }, antiAffinity: shy },
+        },
+      ],
+    });
+    await world.converge();
+    const near = { required: [{ component: "db", topologyKey: "site" as const }] };
+    await world.apply("Application", "web", {
+      components: [
+        {
+          ...deployment("db", 1),
+          placement: { siteAffinity: { siteNames: ["b"] }, antiAffinity: shy },
+        },
+        api(2, { affinity: near }),
+      ],
+    });
+    await world.apply("Application", "noise", { components: [deployment("n", 4)] });
+    await world.converge();
+    expect(world.assignments("api").map((a) => a.spec.site)).toEqual(["b", "b"]);
+    expect(new Set(world.assignments("n").map((a) => a.spec.site))).toEqual(new Set(["a", "c"]));
+  });
+});
+
 describe("distribution", () => {
   test("ActiveActive: the traffic split is the weights, and is published", async () => {
     const world = await threeSites();

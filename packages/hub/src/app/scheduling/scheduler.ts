@@ -1,16 +1,18 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { Adjustment } from "@flotilla/shared/scheduling/adjustment";
 import { decide } from "@flotilla/shared/scheduling/decide";
-import type { Decision, PlacementRequest, Siblings, Use } from "@flotilla/shared/scheduling/facts";
 import {
   type RoomOptions,
   roomBySite,
   type SiteRoom,
 } from "@flotilla/shared/scheduling/division/room";
+import type { Decision, PlacementRequest, Siblings, Use } from "@flotilla/shared/scheduling/facts";
 import { firstRejection } from "@flotilla/shared/scheduling/filter";
-import { isResolved } from "../../domain/application/component.ts";
 import { deviceShares } from "@flotilla/shared/scheduling/gpu/shares";
+import { isResolved } from "../../domain/application/component.ts";
 import type { Plan, Want } from "../../domain/application/plan.ts";
 import type { ResourceStore } from "../resources/ports.ts";
+import { AffinityBook } from "./affinity-book.ts";
 import { FactsTable } from "./facts-table.ts";
 import { FleetMirror } from "./fleet-mirror.ts";
 
@@ -23,9 +25,11 @@ export type Decisions = ReadonlyMap<string, Decision>;
  */
 export class Scheduler {
   readonly mirror: FleetMirror;
+  readonly #store: ResourceStore;
   readonly #table = new FactsTable();
 
   constructor(deps: { readonly store: ResourceStore }) {
+    this.#store = deps.store;
     this.mirror = new FleetMirror({ store: deps.store, table: this.#table });
   }
 
@@ -37,14 +41,21 @@ export class Scheduler {
   /** Decides everything that the plans want, in this order. */
   decide(plans: readonly Plan[]): Decisions {
     const decisions = new Map<string, Decision>();
+    const wants = plans.some((plan) => plan.wants.length > 0);
+    const book = wants ? this.#openBook() : undefined;
     for (const plan of plans) {
       const siblings = new SiblingCounts(plan);
       for (const want of plan.wants) {
         const id = idOfWant(plan, want);
         const { name } = want.target.component;
         siblings.count(name, nodeOf(want), -1);
-        const decision = this.#decideOne(plan, want, siblings.of(name));
+        book?.leave(plan, name, nodeOf(want));
+        const decision = this.#decideOne(plan, want, {
+          siblings: siblings.of(name),
+          ...book?.adjustmentOf(plan, name),
+        });
         siblings.count(name, decision.node, 1);
+        book?.enter(plan, name, decision.node);
         decisions.set(id, decision);
       }
     }
@@ -58,18 +69,27 @@ export class Scheduler {
     const id = `${metadata.namespace ?? ""}/${metadata.name}`;
     const siblings = new SiblingCounts(plan);
     siblings.count(spec.component, spec.node, -1);
+    const book = this.#openBook();
+    book?.leave(plan, spec.component, spec.node);
     this.#table.unassign(id);
     try {
       const { weights } = plan.input;
       return decide(component.request, this.#table.snapshot, weights, {
-        adjustment: { siblings: siblings.of(spec.component) },
+        adjustment: {
+          siblings: siblings.of(spec.component),
+          ...book?.adjustmentOf(plan, spec.component),
+        },
       });
     } finally {
       this.mirror.restore(id);
     }
   }
 
-  #decideOne(plan: Plan, want: Want, siblings: Siblings): Decision {
+  #openBook(): AffinityBook | undefined {
+    return AffinityBook.open({ store: this.#store, mirror: this.mirror });
+  }
+
+  #decideOne(plan: Plan, want: Want, adjustment: Adjustment): Decision {
     const id = idOfWant(plan, want);
     const table = this.#table;
     const request = requestOf(want);
@@ -88,9 +108,7 @@ export class Scheduler {
     table.unassign(id);
     const stays = want.kind === "refit" ? staying() : undefined;
     if (stays !== undefined) return stays;
-    const decision = decide(request, table.snapshot, plan.input.weights, {
-      adjustment: { siblings },
-    });
+    const decision = decide(request, table.snapshot, plan.input.weights, { adjustment });
     const { node, devices } = decision;
     if (node !== undefined) table.assign(id, node, { ...use, ...(devices && { devices }) });
     else if (want.kind === "move") return staying() ?? decision;
