@@ -18,18 +18,24 @@ export const REST_MS_MAX = 1_000;
 export class PassLoop implements Service {
   readonly name: string;
   readonly #resyncMs: number;
-  readonly #coalesceMs: number;
+  readonly #coalesceMs: () => number;
   readonly #deps: PassLoopDeps;
   #isDirty = false;
   #wake: (() => void) | undefined;
 
   constructor(
-    options: { readonly name: string; readonly resyncMs?: number; readonly coalesceMs?: number },
+    options: {
+      readonly name: string;
+      readonly resyncMs?: number;
+      /** As a function: asked for at each pass. */
+      readonly coalesceMs?: number | (() => number);
+    },
     deps: PassLoopDeps,
   ) {
     this.name = options.name;
     this.#resyncMs = options.resyncMs ?? RESYNC_INTERVAL_MS;
-    this.#coalesceMs = options.coalesceMs ?? COALESCE_MS;
+    const { coalesceMs = COALESCE_MS } = options;
+    this.#coalesceMs = typeof coalesceMs === "number" ? () => coalesceMs : coalesceMs;
     this.#deps = deps;
   }
 
@@ -46,7 +52,7 @@ export class PassLoop implements Service {
         const restedMs = await this.#pass(signal);
         await this.#untilDirty(signal);
         if (!this.#isDirty) continue;
-        const restMs = Math.max(this.#coalesceMs, restedMs - clock.bootMs());
+        const restMs = Math.max(this.#coalesceMs(), restedMs - clock.bootMs());
         await clock.sleep(restMs, signal).catch(() => {});
       }
     } finally {

@@ -1,0 +1,137 @@
+import { setTimeout } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { messageOf } from "@flotilla/shared/kernel/errors";
+import { openBenchHub } from "./placements/hub.ts";
+import { addApplications, addNodes } from "./placements/scene.ts";
+import { tableText } from "./support/table.ts";
+
+/** Placements a second through the hub: from the API's store over the scheduler to signed desired states on disk. */
+const USAGE = `npm run bench:placements -- [options]
+  --nodes N        ready nodes (default 2000)
+  --instances N    instances in all (default 10000)
+  --applications A,…  Applications that they are of, one run each (default 100,10000)
+  --json           prints JSON instead of a table`;
+
+/** A run that takes longer has failed, milliseconds. */
+const RUN_MS_MAX = 300_000;
+
+interface Run {
+  readonly nodes: number;
+  readonly applications: number;
+  readonly instances: number;
+  /** From the first request until all Applications are stored. */
+  readonly acceptSeconds: number;
+  /** From the scheduler's start until every instance has a node on disk. */
+  readonly placeSeconds: number;
+  /** Until the desired state of every node is signed, on disk and told. */
+  readonly publishSeconds: number;
+  readonly cpuSeconds: number;
+  readonly placementsPerSecond: number;
+  readonly nodesTold: number;
+}
+
+async function run(nodes: number, applications: number, instances: number): Promise<Run> {
+  const hub = openBenchHub();
+  const stop = new AbortController();
+  try {
+    await addNodes(hub, nodes);
+    const start = performance.now();
+    await addApplications(hub, { applications, replicas: Math.ceil(instances / applications) });
+    const accepted = performance.now();
+    const cpu = process.cpuUsage();
+    const running = hub.services.map((service) => service.run(stop.signal));
+    const total = Math.ceil(instances / applications) * applications;
+    await until(() => placedCount(hub) === total);
+    const placed = performance.now();
+    await until(() => publishedCount(hub) === total);
+    const published = performance.now();
+    const { user, system } = process.cpuUsage(cpu);
+    stop.abort();
+    await Promise.all(running);
+    return {
+      nodes,
+      applications,
+      instances: total,
+      acceptSeconds: (accepted - start) / 1000,
+      placeSeconds: (placed - accepted) / 1000,
+      publishSeconds: (published - accepted) / 1000,
+      cpuSeconds: (user + system) / 1e6,
+      placementsPerSecond: total / ((published - accepted) / 1000),
+      nodesTold: hub.link.notifiedCount,
+    };
+  } finally {
+    stop.abort();
+    hub.close();
+  }
+}
+
+type Hub = ReturnType<typeof openBenchHub>;
+
+function placedCount({ store }: Hub): number {
+  return store.list("Assignment").filter((a) => a.spec.node !== undefined).length;
+}
+
+/** Instances in the signed desired states. */
+function publishedCount({ store }: Hub): number {
+  let count = 0;
+  for (const { metadata } of store.list("EdgeNode")) {
+    const payload = store.desired(metadata.name)?.payload;
+    if (payload !== undefined) count += payload.split('"specDigest"').length - 1;
+  }
+  return count;
+}
+
+/** Looks a few times a second, so that looking costs little of what is measured. */
+async function until(isSo: () => boolean): Promise<void> {
+  const deadline = performance.now() + RUN_MS_MAX;
+  while (!isSo()) {
+    if (performance.now() > deadline) throw new Error(`not done after ${RUN_MS_MAX} ms`);
+    await setTimeout(50);
+  }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      nodes: { type: "string", default: "2000" },
+      instances: { type: "string", default: "10000" },
+      applications: { type: "string", default: "100,10000" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const runs: Run[] = [];
+  for (const applications of values.applications.split(",").map(Number))
+    runs.push(await run(Number(values.nodes), applications, Number(values.instances)));
+  console.log(values.json ? JSON.stringify(runs, undefined, 2) : text(runs));
+}
+
+function text(runs: readonly Run[]): string {
+  const head = [
+    "nodes",
+    "applications",
+    "instances",
+    "accepted s",
+    "placed s",
+    "published s",
+    "CPU s",
+    "placements/s",
+    "nodes told",
+  ];
+  const rows = runs.map((r) => [
+    String(r.nodes),
+    String(r.applications),
+    String(r.instances),
+    r.acceptSeconds.toFixed(2),
+    r.placeSeconds.toFixed(2),
+    r.publishSeconds.toFixed(2),
+    r.cpuSeconds.toFixed(2),
+    Math.round(r.placementsPerSecond).toString(),
+    String(r.nodesTold),
+  ]);
+  return `${tableText([head, ...rows])}\ngoal: 5,000 placements a second on two cores`;
+}
+
+main().catch((error: unknown) => {
+  console.error(`${messageOf(error)}\n${USAGE}`);
+  process.exitCode = 1;
+});
