@@ -29,6 +29,7 @@ import {
   SchedulingProfileSpec,
 } from "./resources/policy.ts";
 import { PriceListSpec, PriceListStatus } from "./resources/pricing.ts";
+import { priorityClassFields, QueueSpec, QueueStatus } from "./resources/queue.ts";
 
 /**
  * Every kind that the hub serves, once. The API's discovery, OpenAPI document, validation and paths are made from this
@@ -105,6 +106,21 @@ export const KINDS = {
     { namespaced: false, shortNames: ["pl"] },
     { ...spec(PriceListSpec), status: Type.Optional(PriceListStatus) },
   ),
+  Queue: kind(
+    "scheduling.kurator.dev",
+    "queues",
+    { namespaced: false, shortNames: ["q"] },
+    { ...spec(QueueSpec), status: Type.Optional(QueueStatus) },
+  ),
+  PriorityClass: {
+    ...kind(
+      "scheduling.k8s.io",
+      "priorityclasses",
+      { namespaced: false, shortNames: ["pc"] },
+      priorityClassFields,
+    ),
+    version: "v1",
+  },
   CrossClusterEndpoint: kind(
     "networking.kurator.dev",
     "crossclusterendpoints",

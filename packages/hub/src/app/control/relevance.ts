@@ -16,7 +16,9 @@ export function concerns(entry: LogEntry, kinds: readonly KindName[]): boolean {
 
 function decisivePart(object: AnyObject): unknown {
   if (isNode(object)) return withoutLoad(object);
-  if (object.kind === "PriceList") return { spec: object.spec };
+  // Statuses that say how it goes, and that nothing is decided from.
+  if ((object.kind === "PriceList" || object.kind === "Queue") && "spec" in object)
+    return { spec: object.spec };
   return isAssignment(object) ? withoutDetails(object) : object;
 }
 

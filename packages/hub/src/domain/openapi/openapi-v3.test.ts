@@ -14,6 +14,7 @@ test("every group and version has a document of its own path", () => {
     "apis/fleet.kurator.dev/v1alpha1",
     "apis/networking.kurator.dev/v1alpha1",
     "apis/policy.kurator.dev/v1alpha1",
+    "apis/scheduling.k8s.io/v1",
     "apis/scheduling.kurator.dev/v1alpha1",
   ]);
   expect(openApiDocument(served, "none.dev/v1")).toBeUndefined();

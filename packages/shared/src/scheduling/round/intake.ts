@@ -3,6 +3,7 @@ import { add, RESOURCES, type Vector, vectorOf, zeros } from "./amounts.ts";
 import { PendingJob } from "./gang/pending-job.ts";
 import type { Possible } from "./nodes.ts";
 import type { RunningIndex } from "./preempt/running-index.ts";
+import { QUEUE_RESOURCES } from "./queue/queue-amounts.ts";
 import type { QueueTree } from "./queue/tree.ts";
 import type { RoundInput, RoundJob, RoundMember, WaitingReason } from "./types.ts";
 
@@ -124,7 +125,7 @@ export function wantedOf(
 
 /** The resource by the name that requests use. */
 export function resourceName(resource: number): string {
-  return ["cpu", "memory", "ephemeral-storage", "nvidia.com/gpu"][resource] ?? "";
+  return QUEUE_RESOURCES[resource] ?? "";
 }
 
 /** An amount in the unit that requests use: cores, MiB, GPUs. */

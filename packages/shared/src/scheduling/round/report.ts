@@ -37,7 +37,7 @@ interface WaitingContext {
 /** Says what is missing and what would help. */
 export function waitingMessage(reason: WaitingReason, context: WaitingContext): string {
   const { job, refusal, tree } = context;
-  const asks = `${asksFor(job)}`;
+  const asks = asksFor(job);
   switch (reason) {
     case "OverCapability":
       return refusal === undefined ? asks : overCapability(asks, refusal, tree);
@@ -49,8 +49,16 @@ export function waitingMessage(reason: WaitingReason, context: WaitingContext): 
       return `a job ahead of it in queue ${JSON.stringify(tree.at(job.queue).name)} waits, and the queue's dequeueStrategy is fifo`;
     case "RoundFull":
       return "its turn comes in the next round";
-    default:
+    case "NoRoom":
       return `${asks}; there is not enough room now that passes the filters`;
+    case "BadRequest":
+    case "LargerThanFleet":
+    case "QueueClosed":
+    case "QueueHasChildren":
+    case "QueueNotFound":
+    case "TooFewMembers":
+      // Said when the job was turned away.
+      return asks;
   }
 }
 

@@ -32,6 +32,7 @@ function componentCauses(field: string, component: Component): Cause[] {
     ...placementCauses(`${field}.placement`, component.placement),
     ...divisionCauses(`${field}.placement`, component.placement),
     ...autoscalingCauses(`${field}.autoscaling`, component.autoscaling),
+    ...gangCauses(`${field}.volcano.minMember`, component),
     ...podTemplateCauses(template, component.template.spec.template, component.type),
     ...gpuRequestCauses(
       { containers: `${template}.spec.containers`, placement: `${field}.placement` },
@@ -42,6 +43,32 @@ function componentCauses(field: string, component: Component): Cause[] {
       ? deploymentSelectorCauses(`${field}.template.spec.selector`, component.template.spec)
       : []),
   ];
+}
+
+/** A gang that can never be whole would wait for ever. */
+function gangCauses(field: string, component: Component): Cause[] {
+  const minMember = component.volcano?.minMember;
+  if (minMember === undefined) return [];
+  const [most, of] = membersMax(component);
+  return minMember > most
+    ? [
+        invalidValue(
+          field,
+          minMember,
+          `must be at most ${of} (${most}): so many members never run at once`,
+        ),
+      ]
+    : [];
+}
+
+/** Most instances that run at once, and the fields that say so. */
+function membersMax(component: Component): readonly [number, string] {
+  if (component.type === "Job") {
+    const { completions = 1, parallelism = 1 } = component.template.spec;
+    return [Math.min(completions, parallelism), "completions and parallelism"];
+  }
+  const { replicas = 1 } = component.template.spec;
+  return [Math.max(replicas, component.autoscaling?.maxReplicas ?? 0), "replicas"];
 }
 
 function deploymentSelectorCauses(

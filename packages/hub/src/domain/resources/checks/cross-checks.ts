@@ -17,6 +17,7 @@ import {
   propagationPolicyCauses,
   schedulingProfileCauses,
 } from "./policy-checks.ts";
+import { priorityClassCauses, queueCauses } from "./queue-checks.ts";
 
 type Checks = { readonly [K in KindName]: (object: ObjectOf<K>) => Cause[] };
 
@@ -32,6 +33,8 @@ const CHECKS: Checks = {
   NetworkPartitionPolicy: partitionPolicyCauses,
   SchedulingProfile: schedulingProfileCauses,
   PriceList: priceListCauses,
+  Queue: queueCauses,
+  PriorityClass: priorityClassCauses,
   CrossClusterEndpoint: endpointCauses,
   NetworkOptimizationPolicy: optimizationPolicyCauses,
   EdgeNode: edgeNodeCauses,

@@ -18,6 +18,7 @@ import {
   JOIN_TOKEN_COLUMNS,
   SITE_COLUMNS,
 } from "./fleet-columns.ts";
+import { PRIORITY_CLASS_COLUMNS, QUEUE_COLUMNS } from "./queue-columns.ts";
 import {
   APPLICATION_COLUMNS,
   ASSIGNMENT_COLUMNS,
@@ -55,6 +56,8 @@ const COLUMNS: Readonly<Record<KindName | ViewName, readonly Column[]>> = {
     wide(fieldColumn("Source", "Where a feed took it from.", "status", "source")),
     AGE,
   ],
+  Queue: QUEUE_COLUMNS,
+  PriorityClass: PRIORITY_CLASS_COLUMNS,
   CrossClusterEndpoint: [
     NAME,
     fieldColumn("Source", "Where connections begin.", "spec", "sourceCluster"),

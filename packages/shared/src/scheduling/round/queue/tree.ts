@@ -1,3 +1,4 @@
+import { QUEUE_WEIGHT_MAX } from "../../../model/resources/queue.ts";
 import { add, limitsOf, RESOURCES, type Vector, zeros } from "../amounts.ts";
 import { DEFAULT_QUEUE, type RoundQueue } from "../types.ts";
 
@@ -177,7 +178,7 @@ function nodeOf(queue: RoundQueue, index: number, parent: number): QueueNode {
     name: queue.name,
     parent,
     children: [],
-    weight: queue.weight > 0 && queue.weight <= WEIGHT_MAX ? queue.weight : 1,
+    weight: queue.weight > 0 && queue.weight <= QUEUE_WEIGHT_MAX ? queue.weight : 1,
     priority: Number.isFinite(queue.priority) ? queue.priority : 0,
     open: queue.open,
     reclaimable: queue.reclaimable,
@@ -199,6 +200,3 @@ function firstOver(allocated: Vector, more: Vector, limit: Vector): number {
   }
   return -1;
 }
-
-/** Greatest weight of a queue, as in Volcano. */
-export const WEIGHT_MAX = 65_535;
