@@ -2,7 +2,7 @@ import { MILLI_PER_GPU } from "../gpu/request-mix.ts";
 import type { GpuValues } from "../gpu/values.ts";
 import { f64, i16, i32 } from "./columns.ts";
 import { EVALUATIONS_MAX, NO_FIT, type NodeScore } from "./node-score.ts";
-import { GPUS_PER_NODE_MAX, type NodeTable } from "./node-table.ts";
+import { GPUS_PER_NODE_MAX, isPartition, type NodeTable } from "./node-table.ts";
 import type { Shape } from "./shape.ts";
 
 /** Numbers of a row: eight in double precision are a cache line. */
@@ -77,13 +77,13 @@ export class OpportunityScore implements NodeScore {
   evaluate(shape: Shape, node: number): number {
     if (!this.#nodes.fits(shape, node)) return NO_FIT;
     const { gpuCount, gpuMilli } = shape;
-    if (gpuCount === 0) return -weighed(0, this.#strandWith(shape, node, 0), 0);
+    if (takesNoCard(shape)) return -weighed(0, this.#strandWith(shape, node, 0), 0);
     if (gpuMilli === MILLI_PER_GPU) return -weighed(0, this.#strandWith(shape, node, gpuCount), 0);
     if (gpuCount > 1) {
       const slot = this.#slots(shape, node);
       return -weighed(slot, this.#strandWith(shape, node, slot), 0);
     }
-    const free = this.#cheapestFree(gpuMilli, node);
+    const free = this.#cheapestFree(shape, node);
     const slot = this.#slotOf(free, gpuMilli);
     return -weighed(slot, this.#strandWith(shape, node, slot), free - gpuMilli);
   }
@@ -99,10 +99,15 @@ export class OpportunityScore implements NodeScore {
 
   /**
    * Costs of the first `count` nodes, as `evaluate` finds them one by one. The loop is dense for a reason: all that it reads
-   * of a node is one row, and it calls nothing, so that the rows of many nodes are on their way from memory at once.
+   * of most nodes is one row, so that the rows of many are on their way from memory at once.
    */
   costsOf(shape: Shape, nodes: Int32Array, count: number, { slot, strand, leftover }: Costs): void {
     const { milliCpu, memoryBytes, diskBytes, gpuCount, gpuMilli, classes } = shape;
+    if (isParticular(shape)) {
+      for (let i = 0; i < count; i++)
+        this.#costAt(shape, i32(nodes, i), i, { slot, strand, leftover });
+      return;
+    }
     const rows = this.#rows;
     const perMilliCpu = this.#gpusPerMilliCpu;
     const slices = gpuCount > 0 && gpuMilli < MILLI_PER_GPU;
@@ -118,7 +123,7 @@ export class OpportunityScore implements NodeScore {
       if (classes !== undefined && classes[f64(rows, row + 5)] !== 1) continue;
       let [lost, left] = [0, 0];
       if (slices && gpuCount === 1) {
-        const free = this.#cheapestFree(gpuMilli, node);
+        const free = this.#cheapestFree(shape, node);
         lost = this.#slotOf(free, gpuMilli);
         left = free - gpuMilli;
       } else if (slices) {
@@ -133,15 +138,33 @@ export class OpportunityScore implements NodeScore {
     }
   }
 
+  /** The cost of one node for a shape that `isParticular`. */
+  #costAt(shape: Shape, node: number, at: number, { slot, strand, leftover }: Costs): void {
+    slot[at] = UNFIT;
+    if (!this.#nodes.fits(shape, node)) return;
+    const { gpuCount, gpuMilli } = shape;
+    const isSlice = !takesNoCard(shape) && gpuMilli < MILLI_PER_GPU;
+    let [lost, left] = [0, 0];
+    if (isSlice && gpuCount === 1) {
+      const free = this.#cheapestFree(shape, node);
+      lost = this.#slotOf(free, gpuMilli);
+      left = free - gpuMilli;
+    } else if (isSlice) lost = this.#slots(shape, node);
+    slot[at] = lost;
+    const taken = isSlice || takesNoCard(shape) ? lost : gpuCount;
+    strand[at] = this.#strandWith(shape, node, taken);
+    leftover[at] = left;
+  }
+
   /** GPUs lost when the shape takes a node that it fits on: slot and strand together. */
   gpusLost(shape: Shape, node: number): number {
     const { gpuCount, gpuMilli } = shape;
-    if (gpuCount === 0) return this.#strandWith(shape, node, 0);
+    if (takesNoCard(shape)) return this.#strandWith(shape, node, 0);
     if (gpuMilli === MILLI_PER_GPU) return this.#strandWith(shape, node, gpuCount);
     const slot =
       gpuCount > 1
         ? this.#slots(shape, node)
-        : this.#slotOf(this.#cheapestFree(gpuMilli, node), gpuMilli);
+        : this.#slotOf(this.#cheapestFree(shape, node), gpuMilli);
     return slot + this.#strandWith(shape, node, slot);
   }
 
@@ -154,7 +177,7 @@ export class OpportunityScore implements NodeScore {
       for (let g = first; g < i32(gpuFirst, node + 1); g++) {
         const free = i16(gpuFree, g);
         if (free < shape.gpuMilli || i32(ranks, free) >= best) continue;
-        if (isTaken(devices, i, g - first)) continue;
+        if (!this.#nodes.suits(shape, g) || isTaken(devices, i, g - first)) continue;
         best = i32(ranks, free);
         devices[i] = g - first;
       }
@@ -162,22 +185,27 @@ export class OpportunityScore implements NodeScore {
   }
 
   nodeChanged(node: number): void {
-    const { gpuFirst, gpuFree, milliCpuFree } = this.#nodes;
+    const { gpuFirst, gpuFree, deviceClassOf, milliCpuFree } = this.#nodes;
     let worth = 0;
-    for (let g = i32(gpuFirst, node); g < i32(gpuFirst, node + 1); g++)
-      worth += f64(this.#worthOf, i16(gpuFree, g));
+    for (let g = i32(gpuFirst, node); g < i32(gpuFirst, node + 1); g++) {
+      const free = i16(gpuFree, g);
+      // Bookings of what was given elsewhere may leave less than nothing, which is worth nothing.
+      if (free > 0 && !isPartition(deviceClassOf[g] ?? 0)) worth += f64(this.#worthOf, free);
+    }
     this.#worth[node] = worth;
     this.#strand[node] = this.#stranded(worth, f64(milliCpuFree, node));
     this.#writeRow(node);
   }
 
   #writeRow(node: number): void {
-    const { milliCpuFree, memoryFree, diskFree, gpusIdle, gpuFreeMax, classOf } = this.#nodes;
+    const { milliCpuFree, memoryFree, diskFree, gpusIdle, gpuFreeMax, classOf, instancesFree } =
+      this.#nodes;
     const row = node * ROW_LANES;
     this.#rows[row] = f64(milliCpuFree, node);
     this.#rows[row + 1] = f64(memoryFree, node);
     this.#rows[row + 2] = f64(diskFree, node);
-    this.#rows[row + 3] = i16(gpuFreeMax, node);
+    // No shape asks for so little of a device that it fits where no instance more is taken.
+    this.#rows[row + 3] = i32(instancesFree, node) > 0 ? i16(gpuFreeMax, node) : -1;
     this.#rows[row + 4] = i16(gpusIdle, node);
     this.#rows[row + 5] = i32(classOf, node);
     this.#rows[row + 6] = f64(this.#worth, node);
@@ -201,7 +229,9 @@ export class OpportunityScore implements NodeScore {
   }
 
   /** Free milli of the device that a slice costs least on. */
-  #cheapestFree(milli: number, node: number): number {
+  #cheapestFree(shape: Shape, node: number): number {
+    const milli = shape.gpuMilli;
+    const anyDevice = shape.deviceClasses === undefined;
     const { gpuFirst, gpuFree } = this.#nodes;
     const ranks = this.#ranksOf(milli);
     let best = 0x7fffffff;
@@ -211,6 +241,7 @@ export class OpportunityScore implements NodeScore {
     for (let g = i32(gpuFirst, node); g < end; g++) {
       const free = i16(gpuFree, g);
       if (free < milli || free === last) continue;
+      if (!anyDevice && !this.#nodes.suits(shape, g)) continue;
       last = free;
       const rank = i32(ranks, free);
       if (rank < best) {
@@ -256,6 +287,16 @@ function weighed(slot: number, strand: number, leftoverMilli: number): number {
     Math.round(strand * STRAND_STEPS) * (STRAND_WEIGHT / STRAND_STEPS) +
     leftoverMilli * TIGHTNESS_WEIGHT
   );
+}
+
+/** Partitions of cards (MIG devices) are no part of a card any more: taking one cuts none. */
+function takesNoCard({ gpuCount, partitions }: Shape): boolean {
+  return gpuCount === 0 || partitions === true;
+}
+
+/** Whether more than a node's row tells where the shape fits, or what it takes. */
+function isParticular({ deviceClasses, ports, partitions }: Shape): boolean {
+  return deviceClasses !== undefined || ports !== undefined || partitions === true;
 }
 
 /** Whether one of the first `count` devices is this one. */

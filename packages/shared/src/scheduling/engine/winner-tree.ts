@@ -69,10 +69,7 @@ export class WinnerTree {
     for (let level = 0; level < this.#top; level++) {
       const above = i32(this.#starts, level + 1);
       for (let first = i32(this.#starts, level); first < above; first += BLOCK) {
-        let most = f32(best, first);
-        for (let i = first + 1; i < first + BLOCK; i++)
-          if (f32(best, i) > most) most = f32(best, i);
-        best[above + ((first - i32(this.#starts, level)) >> BLOCK_BITS)] = most;
+        best[above + ((first - i32(this.#starts, level)) >> BLOCK_BITS)] = this.#mostOf(first);
       }
     }
   }
@@ -92,6 +89,15 @@ export class WinnerTree {
       changed += f32(best, node) === score ? 0 : 1;
     }
     for (let i = 0; i < changed; i++) this.update(i32(nodes, i), f32(scores, i));
+  }
+
+  #mostOf(first: number): number {
+    let most = f32(this.#best, first);
+    for (let i = first + 1; i < first + BLOCK; i++) {
+      const score = f32(this.#best, i);
+      if (score > most) most = score;
+    }
+    return most;
   }
 
   /** Plays a node's new score up; ends where a block's best stays what it was. Mostly one block is touched. */
