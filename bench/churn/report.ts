@@ -44,6 +44,7 @@ export function churnText({ pods, seeds, warmUpLives, countedLives, runs }: Chur
     "most moves",
     "allocation %",
     "longest plan, CPU ms",
+    "CPU s",
   ];
   const rows = groups(runs).map((group) => [
     nameOf(group),
@@ -57,6 +58,7 @@ export function churnText({ pods, seeds, warmUpLives, countedLives, runs }: Chur
     String(Math.max(...group.map((run) => run.outcome.movesMax))),
     (sumOf(group, "allocationPercent") / group.length).toFixed(2),
     Math.max(...group.map((run) => run.outcome.planMsMax)).toFixed(1),
+    sumOf(group, "cpuSeconds").toFixed(0),
   ]);
   return `Arrivals and departures; pods: ${pods}; seeds ${seeds.join(", ")}, warm-up ${warmUpLives} mean lives, counted ${countedLives}\n\n${tableText([head, ...rows])}`;
 }

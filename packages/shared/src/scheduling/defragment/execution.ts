@@ -1,3 +1,5 @@
+import type { DefragmentOutcome } from "./plan.ts";
+
 /**
  * The life of a plan of moves while it is carried out: every phase knows every event (the compiler checks it). SPEC.md beside this
  * file has the table and the numbered invariants. An execution is plain data, to be stored before its effects are done.
@@ -76,6 +78,37 @@ export interface ExecutionStep {
 
 /** Longest time in one phase, per move under way, before `timeout` is said to the execution. */
 export const PLAN_PHASE_MS_MAX = 300_000;
+
+/** The names behind a plan's indexes; devices are indexes within their node. */
+export interface FleetNames {
+  readonly node: (node: number) => string;
+  readonly device: (node: number, device: number) => string;
+}
+
+/** A plan by names, nothing of it done yet: what is stored. */
+export function executionOf(
+  request: string,
+  plan: Extract<DefragmentOutcome, { readonly kind: "plan" }>,
+  names: FleetNames,
+  { returnsArrived = false }: { readonly returnsArrived?: boolean } = {},
+): Execution {
+  const roomOf = (node: number, devices: Iterable<number>): NamedRoom => ({
+    node: names.node(node),
+    devices: Array.from(devices, (device) => names.device(node, device)),
+  });
+  return {
+    request,
+    rooms: plan.rooms.map(({ node, devices }) => roomOf(node, devices)),
+    phase: "planned",
+    moves: plan.moves.map((move) => ({
+      id: move.id,
+      from: roomOf(move.from, move.fromDevices),
+      to: roomOf(move.to, move.toDevices),
+      state: "waiting",
+    })),
+    returnsArrived,
+  };
+}
 
 type Handlers = {
   readonly [K in ExecutionEvent["kind"]]: (

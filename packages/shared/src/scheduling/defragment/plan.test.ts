@@ -260,7 +260,7 @@ const rows = fc.array(
     milliCpu: fc.constantFrom(4_000, 8_000),
     memoryBytes: fc.constant(20),
     diskBytes: fc.constant(20),
-    gpuCount: fc.constantFrom(0, 1, 2, 3),
+    gpuCount: fc.constantFrom(0, 2, 2, 3, 3),
   }),
   { minLength: 2, maxLength: 4 },
 );
@@ -274,10 +274,10 @@ const things = fc.array(
     price: fc.constantFrom(0.1, 0.2, 0.3),
     budget: fc.constantFrom("a", "b"),
   }),
-  { maxLength: 9 },
+  { minLength: 5, maxLength: 9 },
 );
 const asks = fc.record({
-  gpu: fc.constantFrom([0, 0], [1, 500], [1, 1_000], [2, 1_000], [2, 500], [3, 1_000]),
+  gpu: fc.constantFrom([0, 0], [1, 500], [1, 1_000], [2, 1_000], [2, 1_000], [2, 500], [3, 1_000]),
   milliCpu: fc.constantFrom(0, 1_000, 4_000),
 });
 const budgetsOf = fc.record({ a: fc.nat(3), b: fc.nat(3) });
@@ -368,9 +368,9 @@ describe("on any fleet", () => {
           expect(columns(world)).toEqual(held);
         },
       ),
-      { seed: 42, numRuns: 1_500 },
+      { seed: 42, numRuns: 300 },
     );
-    expect(plans).toBeGreaterThan(50);
+    expect(plans).toBeGreaterThan(20);
   });
 
   test("a plan has as few moves as a search through all sets of victims finds, and as low a price", () => {
@@ -388,9 +388,9 @@ describe("on any fleet", () => {
         if (outcome.kind === "plan") plans++;
         expect(outcome.kind === "plan" ? key(outcome.moves) : undefined).toEqual(best);
       }),
-      { seed: 43, numRuns: 3_000 },
+      { seed: 43, numRuns: 600 },
     );
-    expect(plans).toBeGreaterThan(100);
+    expect(plans).toBeGreaterThan(30);
   });
 
   test("the same fleet gets the same plan", () => {
@@ -405,7 +405,7 @@ describe("on any fleet", () => {
           });
         expect(planned()).toEqual(planned());
       }),
-      { seed: 44, numRuns: 100 },
+      { seed: 44, numRuns: 30 },
     );
   });
 });
