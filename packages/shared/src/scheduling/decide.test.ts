@@ -344,7 +344,7 @@ describe("explanations", () => {
       snapshot(node("a"), node("b"), node("c", { life: "lost" })),
       WEIGHTS,
     );
-    expect(summary(candidates)).toBe(
+    expect(summary({ candidates })).toBe(
       "0/3 nodes fit: 2 Resources (memory: asks 100Gi, 7.59Gi free), 1 NodeReady (node is lost)",
     );
     expect(wouldFit).toBe(

@@ -2,10 +2,19 @@ import { must } from "../kernel/assert.ts";
 import type { DeviceShare } from "../model/desired-state.ts";
 import type { Candidate } from "../model/resources/edge.ts";
 import { type Adjustment, NO_ADJUSTMENT, topologyOf } from "./adjustment.ts";
-import type { Decision, NodeFacts, PlacementRequest, Snapshot, Weights } from "./facts.ts";
-import { allRejections, FILTER_NAMES, firstRejection, mayEverRun } from "./filter.ts";
+import type {
+  Decision,
+  DecisionCounts,
+  NodeFacts,
+  PlacementRequest,
+  RejectionCount,
+  Snapshot,
+  Weights,
+} from "./facts.ts";
+import { FILTER_NAMES, firstRejection, mayEverRun } from "./filter.ts";
 import { chooseDevices } from "./gpu/choose-devices.ts";
 import { type GpuValues, WHOLE_DEVICES_ONLY } from "./gpu/values.ts";
+import { nearest } from "./nearest.ts";
 import { hourlyCost, lowestCost } from "./score/cost.ts";
 import { unknownsOf } from "./score/unknowns.ts";
 import { type ScoreContext, scoreParts, weightedScore } from "./score.ts";
@@ -56,23 +65,35 @@ export function decide(
 }
 
 /** `0/3 nodes fit: 2 Resources (memory: asks 2Gi, 1Gi free), 1 Taints (…)`: the most frequent filter first. */
-export function summary(candidates: readonly Candidate[]): string {
-  const fitCount = candidates.filter((c) => c.filter === undefined).length;
-  const head = `${fitCount}/${candidates.length} nodes fit`;
-  const byFilter = new Map<string, { count: number; reason: string }>();
-  for (const { filter, reason } of candidates) {
-    if (filter === undefined) continue;
-    const seen = byFilter.get(filter);
-    byFilter.set(filter, {
-      count: (seen?.count ?? 0) + 1,
-      reason: seen?.reason ?? reason ?? "",
-    });
-  }
-  if (byFilter.size === 0) return head;
-  const parts = [...byFilter]
-    .toSorted(([a, x], [b, y]) => y.count - x.count || byName(a, b))
-    .map(([filter, { count, reason }]) => `${count} ${filter} (${reason})`);
+export function summary({ candidates, counts }: Pick<Decision, "candidates" | "counts">): string {
+  const { fitting, nodes, rejections } = counts ?? countsOf(candidates);
+  const head = `${fitting}/${nodes} nodes fit`;
+  if (rejections.length === 0) return head;
+  const parts = rejections.map(({ filter, count, reason }) => `${count} ${filter} (${reason})`);
   return `${head}: ${parts.join(", ")}`;
+}
+
+/** Counts of candidates that are all nodes. */
+function countsOf(candidates: readonly Candidate[]): DecisionCounts {
+  const byFilter = new Map<string, RejectionCount>();
+  for (const { filter, reason = "" } of candidates) {
+    if (filter === undefined) continue;
+    const seen = byFilter.get(filter) ?? { filter, count: 0, reason };
+    byFilter.set(filter, { ...seen, count: seen.count + 1 });
+  }
+  const rejected = [...byFilter.values()].reduce((sum, { count }) => sum + count, 0);
+  return {
+    nodes: candidates.length,
+    fitting: candidates.length - rejected,
+    rejections: mostFrequentFirst([...byFilter.values()]),
+  };
+}
+
+/** The order in which rejections are told. */
+export function mostFrequentFirst(
+  rejections: readonly RejectionCount[],
+): readonly RejectionCount[] {
+  return rejections.toSorted((a, b) => b.count - a.count || byName(a.filter, b.filter));
 }
 
 /** Shares of the devices that the request gets on a node that it fits on; undefined when it asks for none. */
@@ -86,28 +107,11 @@ function sharesOf(
   return uuids.map((uuid) => ({ uuid, milli: gpu.milli }));
 }
 
-function scoreOf(node: NodeFacts, context: ScoreContext): Scored {
+/** A node that fits, as a candidate. */
+export function scoreOf(node: NodeFacts, context: ScoreContext): Scored {
   const parts = scoreParts(node, context);
   const score = weightedScore(parts, context.weights.parts);
   const unknown = unknownsOf(node, context.request, context.weights.performance);
   const scored = { node: node.name, site: node.site.name, score, parts };
   return unknown.length === 0 ? scored : { ...scored, unknown: [...unknown] };
-}
-
-/** The node that fails the fewest filters, when that is one only. */
-function nearest(
-  request: PlacementRequest,
-  snapshot: Snapshot,
-  adjustment: Adjustment,
-): string | undefined {
-  const single = [...snapshot.values()]
-    .toSorted((a, b) => byName(a.name, b.name))
-    .flatMap((node) => {
-      const [only, ...more] = allRejections(request, node, adjustment);
-      return only === undefined || more.length > 0 ? [] : [{ node: node.name, ...only }];
-    });
-  const [first] = single;
-  if (first === undefined) return undefined;
-  const others = single.length > 1 ? ` (as would ${single.length - 1} more)` : "";
-  return `${first.node} would fit but for ${first.filter}: ${first.reason}${others}`;
 }

@@ -179,6 +179,21 @@ export interface Weights {
   readonly performance?: PerformanceWeights;
 }
 
+/** How many nodes failed a filter first, and why one of them did. */
+export interface RejectionCount {
+  readonly filter: string;
+  readonly count: number;
+  readonly reason: string;
+}
+
+/** All nodes of a decision, counted. */
+export interface DecisionCounts {
+  readonly nodes: number;
+  readonly fitting: number;
+  /** The most frequent first. */
+  readonly rejections: readonly RejectionCount[];
+}
+
 /** The outcome: where to, and why there and not elsewhere. */
 export interface Decision {
   /** Absent: no node fits. */
@@ -188,8 +203,12 @@ export interface Decision {
   readonly parts?: ScoreParts;
   /** Devices of the node that it gets; absent: none are asked for. */
   readonly devices?: readonly DeviceShare[];
-  /** Every node once: best first, then the rejected ones by name with the first filter that each failed. */
+  /** Best first, then the rejected ones by name with the first filter that each failed: every node once, but for the omitted. */
   readonly candidates: readonly Candidate[];
+  /** Nodes that are not among the candidates. Absent: none. */
+  readonly omitted?: number;
+  /** Exact also where candidates are omitted. Absent: not counted. */
+  readonly counts?: DecisionCounts;
   /** Which node comes closest and what stands in the way there; only when no node fits. */
   readonly wouldFit?: string;
 }

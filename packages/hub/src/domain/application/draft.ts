@@ -93,7 +93,7 @@ export class Draft {
     const explained: AssignmentStatus = {
       ...(stays ? before.status : {}),
       candidates: [...candidates],
-      candidatesOmitted: omitted,
+      candidatesOmitted: omitted + (decision.omitted ?? 0),
       decidedAt: this.#options.nowIso,
       ...(message === undefined ? {} : { message }),
     };
@@ -241,7 +241,7 @@ function placedPart(decision: Decision, { weights }: DraftOptions): Partial<Assi
 }
 
 function waitingMessage(decision: Decision): string {
-  const head = summary(decision.candidates);
+  const head = summary(decision);
   return decision.wouldFit === undefined ? head : `${head}; ${decision.wouldFit}`;
 }
 

@@ -93,7 +93,7 @@ export class NodeTable {
   /** Whether the node has room for the shape and its class passes the filters. NaN on any side is a no. */
   fits(shape: Shape, node: number): boolean {
     // GPUs first: on a full fleet they are what most nodes lack.
-    if (shape.gpuCount > 0 && !this.#hasGpus(shape, node)) return false;
+    if (shape.gpuCount > 0 && !this.hasGpus(shape, node)) return false;
     if (!(shape.milliCpu <= f64(this.milliCpuFree, node))) return false;
     if (!(shape.memoryBytes <= f64(this.memoryFree, node))) return false;
     if (!(shape.diskBytes <= f64(this.diskFree, node))) return false;
@@ -206,7 +206,8 @@ export class NodeTable {
     );
   }
 
-  #hasGpus(shape: Shape, node: number): boolean {
+  /** Whether enough devices have room. */
+  hasGpus(shape: Shape, node: number): boolean {
     const { gpuCount, gpuMilli } = shape;
     if (shape.deviceClasses !== undefined) return this.#devicesFor(shape, node) >= gpuCount;
     if (gpuMilli === MILLI_PER_GPU) return gpuCount <= i16(this.gpusIdle, node);

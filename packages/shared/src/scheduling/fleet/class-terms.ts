@@ -1,5 +1,5 @@
 import type { NodeFacts, PlacementRequest } from "../facts.ts";
-import { CLASS_FILTERS, classReason, type FilterName, mayEverRun } from "../filter.ts";
+import { CLASS_FILTERS, classReason, mayEverRun } from "../filter.ts";
 import { alikeDevices } from "../gpu/choose-devices.ts";
 import { egressPerHour } from "../score/cost.ts";
 import { unit } from "../score/part.ts";
@@ -30,11 +30,11 @@ export class ClassTerms {
     return this.#fillDevices(shape);
   }
 
-  /** Every static filter that the class fails, with the reasons. */
-  failures(shape: FleetShape, number: number): readonly FilterName[] {
+  /** How many of the filters a class fails. */
+  failedCount({ request }: FleetShape, number: number): number {
     const node = this.#classes.list[number]?.representative;
-    if (node === undefined) return [];
-    return CLASS_FILTERS.filter((name) => classReason(name, shape.request, node) !== undefined);
+    if (node === undefined) return CLASS_FILTERS.length;
+    return CLASS_FILTERS.filter((name) => classReason(name, request, node) !== undefined).length;
   }
 
   #fillClass(shape: FleetShape, number: number, node: NodeFacts | undefined): void {
@@ -46,6 +46,8 @@ export class ClassTerms {
     const passes = node !== undefined && failed < 0 && isPossible(request);
     shape.classes[number] = passes ? 1 : 0;
     shape.failed[number] = failed + 1;
+    shape.failsDevices[number] =
+      node !== undefined && classReason("GpuDevices", request, node) !== undefined ? 1 : 0;
     shape.eligible[number] = node !== undefined && mayEverRun(request, node) ? 1 : 0;
     shape.compliance[number] = node === undefined ? 0 : unit(compliancePart(node, request));
     shape.egress[number] =
@@ -74,6 +76,7 @@ export class ClassTerms {
     const size = Math.max(16, length * 2);
     shape.classes = grown(new Uint8Array(size), shape.classes);
     shape.failed = grown(new Uint8Array(size), shape.failed);
+    shape.failsDevices = grown(new Uint8Array(size), shape.failsDevices);
     shape.eligible = grown(new Uint8Array(size), shape.eligible);
     shape.compliance = grown(new Float64Array(size), shape.compliance);
     shape.egress = grown(new Float64Array(size), shape.egress);

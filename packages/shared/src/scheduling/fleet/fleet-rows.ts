@@ -44,7 +44,9 @@ export class FleetRows {
   readonly #labels = new LabelTracker();
   readonly #classes = new NodeClasses({ labels: this.#labels });
   readonly #devices = new DeviceClasses();
+  readonly #terms = new ClassTerms({ classes: this.#classes, devices: this.#devices });
   readonly #shapes: ShapeBook;
+  readonly #bySite = new Map<string, Set<NodeEntry>>();
   #values: GpuValues;
   /** Undefined: to be made anew. */
   #parts: Parts | undefined;
@@ -86,6 +88,27 @@ export class FleetRows {
     return this.#values;
   }
 
+  get terms(): ClassTerms {
+    return this.#terms;
+  }
+
+  /** Facts of a row's node, with what is assigned to it. */
+  factsOf(row: number): NodeFacts {
+    return must(this.entryOf(row)?.facts, `row ${row} has no node`);
+  }
+
+  /** Row of a node; NO_ROW without one. */
+  rowOf(name: string): number {
+    this.settle();
+    return this.#entries.get(name)?.row ?? NO_ROW;
+  }
+
+  /** Nodes of a site. */
+  entriesOf(site: string): Iterable<NodeEntry> {
+    this.settle();
+    return this.#bySite.get(site) ?? [];
+  }
+
   entryOf(row: number): NodeEntry | undefined {
     return this.settle().entries[row];
   }
@@ -107,6 +130,7 @@ export class FleetRows {
     const { told } = entry;
     if (told === undefined) return;
     if (entry.nodeClass === NO_CLASS) this.#nodeCount++;
+    this.#moveTo(entry, told.site.name);
     this.#classify(entry, told);
     if (this.#parts === undefined) return;
     if (entry.row !== NO_ROW) this.#write(this.#parts, entry, told);
@@ -118,6 +142,7 @@ export class FleetRows {
     this.#classes.leave(entry.nodeClass);
     entry.nodeClass = NO_CLASS;
     entry.told = undefined;
+    this.#moveTo(entry, undefined);
     this.#nodeCount--;
     const parts = this.#parts;
     const { row } = entry;
@@ -150,6 +175,16 @@ export class FleetRows {
   settle(): Parts {
     this.#parts ??= this.#make();
     return this.#parts;
+  }
+
+  #moveTo(entry: NodeEntry, site: string | undefined): void {
+    if (entry.site === site) return;
+    const before = this.#bySite.get(entry.site ?? "");
+    before?.delete(entry);
+    if (before?.size === 0) this.#bySite.delete(entry.site ?? "");
+    entry.site = site;
+    if (site === undefined) return;
+    this.#bySite.set(site, (this.#bySite.get(site) ?? new Set()).add(entry));
   }
 
   #classify(entry: NodeEntry, told: NodeFacts): void {
@@ -203,7 +238,7 @@ export class FleetRows {
       { values: this.#values, generation: ++this.#generation },
       {
         nodes,
-        terms: new ClassTerms({ classes: this.#classes, devices: this.#devices }),
+        terms: this.#terms,
         performance: new PerformanceColumns(nodes.nodeCount),
         entryOf: (row) => entries[row],
       },

@@ -123,6 +123,13 @@ export class FleetScore implements NodeScore {
     return !shape.needsCloseness || this.#chosenDevices(shape, row) !== undefined;
   }
 
+  /** Whether it has the devices free, close enough. */
+  hasDevices(shape: FleetShape, row: number): boolean {
+    if (shape.gpuCount === 0) return true;
+    if (!this.#nodes.hasGpus(shape, row)) return false;
+    return !shape.needsCloseness || this.#chosenDevices(shape, row) !== undefined;
+  }
+
   /** The score of a node that it fits on, with another topology part. */
   scoreWith(shape: FleetShape, row: number, topology: number): number {
     const { parts } = shape.weights;

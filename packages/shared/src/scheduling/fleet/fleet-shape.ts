@@ -33,6 +33,8 @@ export class FleetShape implements Shape {
   classes = new Uint8Array(0);
   /** By node class: place of the first static filter that it fails, from 1; 0 passes all. */
   failed = new Uint8Array(0);
+  /** By node class: 1 has no devices that would do, whatever is free of them. */
+  failsDevices = new Uint8Array(0);
   /** By node class: 1 passes all static filters but readiness and cordon; its cost counts for the lowest. */
   eligible = new Uint8Array(0);
   /** By node class: the weighted compliance part. */

@@ -1,13 +1,22 @@
 import { must } from "../../kernel/assert.ts";
+import type { Candidate } from "../../model/resources/edge.ts";
 import { type Adjustment, NO_ADJUSTMENT, siblingCount } from "../adjustment.ts";
-import { Engine } from "../engine/engine.ts";
+import { scoreOf } from "../decide.ts";
+import { BestAdjusted } from "../engine/best-first.ts";
+import { type Engine, NO_NODE } from "../engine/engine.ts";
 import type { NodeTable } from "../engine/node-table.ts";
-import type { NodeFacts, PlacementRequest, Use, Weights } from "../facts.ts";
+import { isSoundShape } from "../engine/shape.ts";
+import type { Placed } from "../engine/trial.ts";
+import type { Decision, NodeFacts, PlacementRequest, Use, Weights } from "../facts.ts";
 import type { RequestMix } from "../gpu/request-mix.ts";
 import { type GpuValues, WHOLE_DEVICES_ONLY } from "../gpu/values.ts";
 import { NEUTRAL } from "../score/part.ts";
+import type { ScoreContext } from "../score.ts";
+import { CANDIDATES_MAX } from "../select.ts";
+import { AdjustedRows } from "./adjusted-rows.ts";
+import { contextOf, Explanation } from "./explanation.ts";
 import { FleetRows } from "./fleet-rows.ts";
-import type { FleetShape } from "./fleet-shape.ts";
+import { FleetShape } from "./fleet-shape.ts";
 import { Held, NO_ROW, NodeEntry } from "./node-entry.ts";
 import { ObservedMix } from "./observed-mix.ts";
 import { SHAPES_MAX } from "./shape-book.ts";
@@ -148,6 +157,118 @@ export class FleetTable {
     });
   }
 
+  /** The best node, or NO_NODE. Always the one of a scan over all nodes. */
+  choose(shape: FleetShape, adjustment: Adjustment = NO_ADJUSTMENT): number {
+    if (isPlain(adjustment)) return this.#rows.engine.choose(shape);
+    return this.#chooseOf(shape, new AdjustedRows(this.#rows, shape, adjustment));
+  }
+
+  /** Devices that the shape gets on a node that it fits on, as the engine reserves them. */
+  devicesOn(shape: FleetShape, index: number): Int16Array {
+    const devices = new Int16Array(shape.gpuCount);
+    this.#rows.score.chooseDevices(shape, index, devices);
+    return devices;
+  }
+
+  /** What an assignment takes that the engine has given this room. */
+  useOf({ shape, node, devices }: Placed): Use {
+    const { milliCpu, memoryBytes, diskBytes, gpuMilli, ports = [] } = shape;
+    const { slots } = must(this.#rows.entryOf(node), `no node has the index ${node}`);
+    const shares = Array.from(devices.subarray(0, shape.gpuCount), (slot) => ({
+      uuid: must(slots[slot], "a device was given that is none"),
+      milli: gpuMilli,
+    }));
+    const gpuCount = shape instanceof FleetShape ? shape.request.amounts.gpuCount : 0;
+    return {
+      amounts: { milliCpu, memoryBytes, diskBytes, gpuCount },
+      ports,
+      ...(shares.length === 0 ? {} : { devices: shares }),
+    };
+  }
+
+  /** The room that an assignment holds, to be released and given back by a round; undefined when its node is not known. */
+  placed(id: string): Placed | undefined {
+    this.#rows.settle();
+    const { entry, held } = this.#assigned.get(id) ?? {};
+    if (entry === undefined || held === undefined || entry.row === NO_ROW) return undefined;
+    const shares = held.devices.filter(({ uuid }) => entry.slots.includes(uuid));
+    const { milliCpu, memoryBytes, diskBytes, ports } = held.amounts;
+    return {
+      shape: {
+        milliCpu,
+        memoryBytes,
+        diskBytes,
+        ports,
+        gpuCount: shares.length,
+        gpuMilli: shares[0]?.milli ?? 0,
+      },
+      node: entry.row,
+      devices: Int16Array.from(shares, ({ uuid }) => entry.slots.indexOf(uuid)),
+    };
+  }
+
+  /**
+   * Where one instance belongs: the winner and the runners-up with their parts, or, when no node fits, why. Reserves nothing: `assign`
+   * does. `explain` tells the same with every node counted, and looks at all of them for it.
+   */
+  decide(
+    request: PlacementRequest,
+    weights: Weights,
+    adjustment: Adjustment = NO_ADJUSTMENT,
+    { runnersUp = 1 }: { readonly runnersUp?: number } = {},
+  ): Decision {
+    const shape = this.shapeOf(request, weights, adjustment);
+    const rows = new AdjustedRows(this.#rows, shape, adjustment);
+    const winner = isPlain(adjustment)
+      ? this.#rows.engine.choose(shape)
+      : this.#chooseOf(shape, rows);
+    if (winner === NO_NODE) return this.explain(request, weights, adjustment);
+    const context = contextOf(this.#rows, shape, adjustment);
+    const candidates: Candidate[] = [];
+    for (let row = winner; row !== NO_NODE; row = this.#chooseOf(shape, rows)) {
+      candidates.push(scoreOf(this.#rows.factsOf(row), context));
+      if (candidates.length > runnersUp) break;
+      rows.exclude(row);
+    }
+    const omitted = this.nodeCount - candidates.length;
+    return { ...this.#decided(shape, winner, context), candidates, omitted };
+  }
+
+  /**
+   * The same decision with its reasons: the best candidates, per filter how many nodes failed it and some of them, and for a
+   * request that no node fits what would make it fit. Looks at every node once.
+   */
+  explain(
+    request: PlacementRequest,
+    weights: Weights,
+    adjustment: Adjustment = NO_ADJUSTMENT,
+    { countMax = CANDIDATES_MAX }: { readonly countMax?: number } = {},
+  ): Decision {
+    const shape = this.shapeOf(request, weights, adjustment);
+    const explanation = new Explanation(this.#rows, { shape, adjustment }, countMax);
+    const winner = explanation.winner;
+    if (winner === NO_NODE) return explanation.explained();
+    const context = contextOf(this.#rows, shape, adjustment);
+    return { ...this.#decided(shape, winner, context), ...explanation.explained() };
+  }
+
+  #chooseOf(shape: FleetShape, rows: AdjustedRows): number {
+    const { only } = rows;
+    if (only === undefined) return this.#rows.engine.chooseAdjusted(shape, rows);
+    if (!isSoundShape(shape)) return NO_NODE;
+    this.#rows.score.prepare(shape);
+    const best = new BestAdjusted(rows);
+    for (const row of only) best.look(row);
+    return best.node;
+  }
+
+  /** The part of a decision that says where to. */
+  #decided(shape: FleetShape, row: number, context: ScoreContext): Omit<Decision, "candidates"> {
+    const scored = scoreOf(this.#rows.factsOf(row), context);
+    const { devices = [] } = this.useOf({ shape, node: row, devices: this.devicesOn(shape, row) });
+    return { ...scored, ...(devices.length === 0 ? {} : { devices }) };
+  }
+
   /** What was asked for, from what is and was assigned: what slices of GPUs are worth is made from it (`gpuValues`). */
   observedMix(): RequestMix {
     return this.#mix.entries();
@@ -175,4 +296,14 @@ export class FleetTable {
 function topologyBaseOf({ kind }: PlacementRequest, adjustment: Adjustment): number {
   if (kind === "Deployment") return 1;
   return siblingCount(adjustment) > 0 ? 0 : NEUTRAL;
+}
+
+/** True when no site and no node is special to the request. */
+function isPlain({ siblings, required = [], barred, preferred }: Adjustment): boolean {
+  return (
+    required.length === 0 &&
+    barred === undefined &&
+    preferred === undefined &&
+    (siblings === undefined || siblings.bySite.size + siblings.byNode.size === 0)
+  );
 }

@@ -39,6 +39,8 @@ export class NodeEntry {
   readonly name: string;
   row = NO_ROW;
   nodeClass = 0;
+  /** Its site, while it is told. */
+  site: string | undefined;
   /** Uuid of the device at each place of the row; undefined: none was there yet. */
   slots: (string | undefined)[] = [];
   readonly #held = new Map<string, Held>();
