@@ -291,3 +291,79 @@ test("workloads get their names, expanded variables and nothing of the agent's o
   delete process.env["FLOTILLA_TEST_SECRET"];
   agent.store.close();
 });
+
+/** Writes its environment into a file of this name, then stays. */
+function telling(name: string): string[] {
+  const file = join(folder.path, name);
+  return ["sh", "-c", `env > ${file}.part; mv ${file}.part ${file}; exec sleep 300`];
+}
+
+function told(name: string): Readonly<Record<string, string>> | undefined {
+  try {
+    const lines = readFileSync(join(folder.path, name), "utf8").trim().split("\n");
+    return Object.fromEntries(lines.map((line) => line.split(/=(.*)/s).slice(0, 2)));
+  } catch {
+    return undefined;
+  }
+}
+
+test("a workload is told which devices are its own, unless its spec says otherwise", async () => {
+  const agent = realAgent(folder.path);
+  const own = [
+    { name: "main", command: telling("own"), env: [{ name: "CUDA_VISIBLE_DEVICES", value: "1" }] },
+  ];
+  agent.store.acceptDesired(
+    accepted(1, [
+      instance("cards", telling("cards"), {
+        devices: [
+          { uuid: "GPU-b", milli: 1_000 },
+          { uuid: "GPU-a", milli: 1_000 },
+        ],
+      }),
+      instance("mig", telling("mig"), { devices: [{ uuid: "MIG-1", milli: 1_000 }] }),
+      instance("none", telling("none")),
+      instance("own", [], { containers: own, devices: [{ uuid: "GPU-c", milli: 250 }] }),
+    ]),
+  );
+  agent.reconciler.pass();
+  const names = ["cards", "mig", "none", "own"];
+  await until("all environments", () => names.every((name) => told(name) !== undefined));
+  const devicesOf = (name: string) => {
+    const { NVIDIA_VISIBLE_DEVICES, CUDA_VISIBLE_DEVICES, FLOTILLA_GPU_MILLI } = told(name) ?? {};
+    return [NVIDIA_VISIBLE_DEVICES, CUDA_VISIBLE_DEVICES, FLOTILLA_GPU_MILLI];
+  };
+  expect(devicesOf("cards")).toEqual(["GPU-b,GPU-a", "GPU-b,GPU-a", "1000"]);
+  expect(devicesOf("mig")).toEqual(["MIG-1", "MIG-1", "1000"]);
+  expect(devicesOf("own")).toEqual(["GPU-c", "1", "250"]);
+  expect(devicesOf("none")).toEqual([undefined, undefined, undefined]);
+  agent.store.close();
+});
+
+test("a device changes hands only when nothing of the run before is left, also over a lost store", async () => {
+  const card = { devices: [{ uuid: "GPU-1", milli: 1_000 }] };
+  const grace = { terminationGracePeriodSeconds: 60 };
+  const stubborn = ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"];
+  const before = realAgent(folder.path);
+  before.store.acceptDesired(accepted(1, [instance("old", stubborn, { ...card, ...grace })]));
+  before.reconciler.pass();
+  const old = await until("the first holder", () => leaders().find((p) => p.instanceId === "old"));
+  before.store.acceptDesired(accepted(2, [instance("new", ["sleep", "300"], card)]));
+  before.reconciler.pass();
+  before.reconciler.pass();
+  const waits = { id: "new", kind: "wait", reason: "DeviceBusy" };
+  expect(before.reconciler.snapshot().steps).toContainEqual(expect.objectContaining(waits));
+  before.store.deleteInstance("old");
+  before.store.close();
+  // To this agent the old holder is a run that no record names; its environment says what it has.
+  const after = realAgent(folder.path);
+  after.reconciler.pass();
+  expect(after.reconciler.snapshot().steps).toContainEqual(expect.objectContaining(waits));
+  expect(leaders().map((p) => p.instanceId)).toEqual(["old"]);
+  process.kill(-old.pid, "SIGKILL");
+  await until("the next holder", () => {
+    after.reconciler.pass();
+    return leaders().some((p) => p.instanceId === "new");
+  });
+  expect(leaders()).toHaveLength(1);
+  after.store.close();
+});

@@ -7,6 +7,7 @@ import type {
   StartOutcome,
   StartRequest,
 } from "../../src/app/reconcile/ports.ts";
+import { devicesOfRun } from "../../src/domain/reconcile/devices.ts";
 import type { ProcessIdentity } from "../../src/app/state/ports.ts";
 
 interface FakeProcess extends FoundProcess {
@@ -35,7 +36,7 @@ export class FakeRuntime implements ProcessRuntime {
   readonly #logs = new Set<string>();
   /** Every start that succeeded, as `instance/container`. */
   readonly starts: string[] = [];
-  /** What must never be: two live copies of one container. */
+  /** What must never be: two live copies of one container, a device that is used beyond its whole. */
   readonly violations: string[] = [];
 
   constructor(options: { readonly bootMs: () => number }) {
@@ -57,6 +58,7 @@ export class FakeRuntime implements ProcessRuntime {
     this.#logs.add(request.instanceId);
     this.starts.push(`${request.instanceId}/${request.container.name}`);
     this.#checkCopies(request);
+    this.#checkDevices();
     const { pid, startTicks, bootId, container } = leader;
     return { ok: true, process: { pid, startTicks, bootId, container } };
   }
@@ -161,6 +163,15 @@ export class FakeRuntime implements ProcessRuntime {
     if (!process.leadsGroup) return;
     const exits = process.recordExit ? this.#durableExits : this.#memoryExits;
     exits.set(`${process.runId}/${process.container}`, { exitCode, finishedWallMs: 1 });
+  }
+
+  #checkDevices(): void {
+    const runs = new Map([...this.#processes.values()].map((p) => [p.runId, p.specDigest]));
+    const used = new Map<string, number>();
+    for (const { uuid, milli } of [...runs.values()].flatMap(devicesOfRun))
+      used.set(uuid, (used.get(uuid) ?? 0) + milli);
+    for (const [uuid, milli] of used)
+      if (milli > 1_000) this.violations.push(`${milli} milli of device ${uuid} are in use`);
   }
 
   #checkCopies(request: StartRequest): void {

@@ -3,6 +3,7 @@ import { type Random, randomHex } from "@flotilla/shared/kernel/random";
 import type { Metrics } from "@flotilla/shared/kernel/service";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { Notice } from "@flotilla/shared/protocol/up/notice";
+import { deviceEnvironment, runDigest } from "../../domain/reconcile/devices.ts";
 import { containerEnvironment, expandContainer } from "../../domain/reconcile/expand.ts";
 import type { ContainerProcess, InstanceRecord } from "../../domain/reconcile/instance-record.ts";
 import type { Now, SentSignals, Step, StepKind } from "../../domain/reconcile/step.ts";
@@ -160,14 +161,15 @@ export function workloadEnvironment(
   const container = desired.containers.find((c) => c.name === run.container) ?? {
     name: run.container,
   };
-  return containerEnvironment(container, identity.inheritedEnvironment, {
+  const given = { ...identity.inheritedEnvironment, ...deviceEnvironment(desired) };
+  return containerEnvironment(container, given, {
     FLOTILLA_INSTANCE: desired.id,
     FLOTILLA_RUN: run.runId,
     FLOTILLA_AGENT: identity.agentId,
     FLOTILLA_NODE: identity.nodeId,
     FLOTILLA_INDEX: String(desired.index),
     FLOTILLA_NODE_ADDRESS: identity.nodeAddress,
-    FLOTILLA_SPEC: desired.specDigest,
+    FLOTILLA_SPEC: runDigest(desired),
     FLOTILLA_CONTAINER: run.container,
   });
 }

@@ -1,9 +1,10 @@
 import { AssertionError } from "@flotilla/shared/kernel/assert";
-import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
+import type { DesiredInstance, DeviceShare } from "@flotilla/shared/model/desired-state";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { ManualNode } from "../../../test/support/manual-reconciler.ts";
 import { instance, job } from "../../../test/support/reconcile-builders.ts";
+import { runDigest } from "../../domain/reconcile/devices.ts";
 
 test("what is desired is started, and then nothing is left to do", async () => {
   const node = new ManualNode();
@@ -306,7 +307,24 @@ class Death extends AssertionError {}
 
 const PROGRAMS = [["serve"], ["serve", "v2"], ["stubborn"], ["fork"]] as const;
 
-const anyWish = fc.dictionary(fc.constantFrom("a", "b", "c"), fc.constantFrom(...PROGRAMS));
+/** A program, and how much it is to have of which device. */
+type Wish = Readonly<
+  Record<string, { readonly command: readonly string[]; readonly devices: readonly DeviceShare[] }>
+>;
+
+const anyWish: fc.Arbitrary<Wish> = fc.dictionary(
+  fc.constantFrom("a", "b", "c"),
+  fc.record({
+    command: fc.constantFrom(...PROGRAMS),
+    devices: fc.uniqueArray(
+      fc.record({
+        uuid: fc.constantFrom("GPU-1", "GPU-2"),
+        milli: fc.constantFrom(300, 500, 1_000),
+      }),
+      { maxLength: 2, selector: (d) => d.uuid },
+    ),
+  }),
+);
 const anyEvent = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("want" as const), wish: anyWish }) },
   {
@@ -371,15 +389,21 @@ async function dieDuringPasses(node: ManualNode, afterDeeds: number): Promise<vo
   node.restartAgent();
 }
 
-function wished(wish: Readonly<Record<string, readonly string[]>>): DesiredInstance[] {
-  return Object.entries(wish).map(([id, command]) => instance(id, command));
+/** As a hub would ask for it: no device is given away beyond its whole; who comes too late gets none of it. */
+function wished(wish: Wish): DesiredInstance[] {
+  const given = new Map<string, number>();
+  return Object.entries(wish).map(([id, { command, devices }]) => {
+    const own = devices.filter(({ uuid, milli }) => (given.get(uuid) ?? 0) + milli <= 1_000);
+    for (const { uuid, milli } of own) given.set(uuid, (given.get(uuid) ?? 0) + milli);
+    return instance(id, command, own.length === 0 ? {} : { devices: own });
+  });
 }
 
 test("whatever happens, and wherever agents die, there is never a second copy and in the end observed is desired", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(anyEvent, { minLength: 1, maxLength: 25 }), async (events) => {
       const node = new ManualNode();
-      let wish: Readonly<Record<string, readonly string[]>> = {};
+      let wish: Wish = {};
       for (const event of events) {
         if (event.kind === "want") {
           wish = event.wish;
@@ -391,7 +415,7 @@ test("whatever happens, and wherever agents die, there is never a second copy an
       }
       await node.passes(140, 5_000);
       const expected = wished(wish)
-        .map((i) => `${i.id}@${i.specDigest}`)
+        .map((i) => `${i.id}@${runDigest(i)}`)
         .sort();
       expect(node.runtime.running()).toEqual(expected);
       expect(node.runtime.violations).toEqual([]);
@@ -401,6 +425,53 @@ test("whatever happens, and wherever agents die, there is never a second copy an
     { seed: 42, numRuns: 120 },
   );
 }, 60_000);
+
+test("devices change hands: the new holder waits, says for whom, and starts when they are free", async () => {
+  const node = new ManualNode();
+  const share = (milli: number) => ({ devices: [{ uuid: "GPU-1", milli }] });
+  node.want([instance("a", ["stubborn"], share(1_000))]);
+  await node.passes(2);
+  node.want([instance("b", ["serve"], share(600)), instance("c", ["serve"], share(400))]);
+  await node.passes(5);
+  expect(node.runtime.running()).toHaveLength(1);
+  expect(node.reconciler.snapshot().steps).toMatchObject([
+    { id: "a", kind: "wait", reason: "Stopping" },
+    { id: "b", reason: "DeviceBusy", message: "device GPU-1 is still in use by a" },
+    { id: "c", reason: "DeviceBusy" },
+  ]);
+  await node.passes(30);
+  expect(node.runtime.running()).toEqual(
+    [instance("b", ["serve"], share(600)), instance("c", ["serve"], share(400))].map(
+      (i) => `${i.id}@${runDigest(i)}`,
+    ),
+  );
+  expect(node.runtime.violations).toEqual([]);
+});
+
+test("two instances that exchange their devices are both stopped before either is started", async () => {
+  const node = new ManualNode();
+  const on = (id: string, uuid: string) =>
+    instance(id, ["serve"], { devices: [{ uuid, milli: 1_000 }] });
+  node.want([on("a", "GPU-1"), on("b", "GPU-2")]);
+  await node.passes(3);
+  node.want([on("a", "GPU-2"), on("b", "GPU-1")]);
+  await node.passes(10);
+  expect(node.runtime.running()).toEqual([
+    `a@${runDigest(on("a", "GPU-2"))}`,
+    `b@${runDigest(on("b", "GPU-1"))}`,
+  ]);
+  expect(node.runtime.violations).toEqual([]);
+});
+
+test("a Job that has finished is not run again because its device is another one", async () => {
+  const node = new ManualNode();
+  const on = (uuid: string) => job("j", ["exit", "0"], { devices: [{ uuid, milli: 1_000 }] });
+  node.want([on("GPU-1")]);
+  await node.passes(10);
+  node.want([on("GPU-2")]);
+  await node.passes(10);
+  expect(node.runtime.starts).toHaveLength(1);
+});
 
 test("a start that an agent's death cuts short at any deed is repaired without a second copy or a restart", async () => {
   for (let afterDeeds = 0; afterDeeds <= 6; afterDeeds++) {

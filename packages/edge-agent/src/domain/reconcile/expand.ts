@@ -24,7 +24,7 @@ export function expand(text: string, variables: Readonly<Record<string, string>>
 }
 
 /**
- * The whole environment of a container, in Kubernetes' order: inherited, then the container's own, each expanded by what
+ * The whole environment of a container, in Kubernetes' order: inherited (and given), then the container's own, each expanded by what
  * stands before it. The agent's names come last: nobody may take the identity of another run.
  */
 export function containerEnvironment(

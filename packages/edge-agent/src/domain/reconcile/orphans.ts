@@ -1,5 +1,6 @@
 import { must } from "@flotilla/shared/kernel/assert";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
+import { runDigest } from "./devices.ts";
 import type { InstanceRecord } from "./instance-record.ts";
 import type { OrphanRun, PlanInput, Step } from "./step.ts";
 import { runningRecord } from "./transitions.ts";
@@ -39,7 +40,7 @@ export function planOrphans(input: PlanInput): OrphanPlan {
 
 function adoptOrphan(orphan: OrphanRun, input: PlanInput): Step | undefined {
   const wanted = input.desired?.instances.find((i) => i.id === orphan.instanceId);
-  if (wanted === undefined || wanted.specDigest !== orphan.specDigest) return undefined;
+  if (wanted === undefined || runDigest(wanted) !== orphan.specDigest) return undefined;
   const record = input.records.find((r) => r.id === orphan.instanceId);
   if (record !== undefined && !isFree(record, input)) return undefined;
   const processes = wanted.containers.map((c) =>

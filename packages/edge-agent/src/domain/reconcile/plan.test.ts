@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { instance, job } from "../../../test/support/reconcile-builders.ts";
 import { describeStep } from "./describe.ts";
+import { devicesOfRun, runDigest } from "./devices.ts";
 import { containerEnvironment, expand, expandContainer } from "./expand.ts";
 import { afterProbe, dueKinds, firstProbeStates, judgeHealth, type ProbeState } from "./health.ts";
 import type { InstanceRecord } from "./instance-record.ts";
@@ -70,6 +71,68 @@ test("what runs as desired gets no step, whatever else is in the desired state",
   );
   expect(steps.filter((s) => s.id === "web")).toEqual([]);
   expect(steps.map((s) => s.kind)).toEqual(["start", "start"]);
+});
+
+test("a start waits for its devices while another run, or one that no record names, has them", () => {
+  const on = (id: string, milli: number) =>
+    instance(id, ["serve"], { devices: [{ uuid: "GPU-1", milli }] });
+  const held = running(on("web", 700));
+  const other = on("zebra", 400);
+  const waits = [
+    {
+      kind: "wait",
+      id: "zebra",
+      reason: "DeviceBusy",
+      message: "device GPU-1 is still in use by web",
+    },
+  ];
+  const both = { wanted: [held.desired, other], records: [held] };
+  expect(plan(input({ ...both, observed: seen(held) }))).toEqual(waits);
+  // Its first process is gone, a child of it is not.
+  const remnants = [{ pid: 99, startTicks: 1, bootId: "b1" }];
+  const left = seen(held, { leaders: [], remnants });
+  expect(plan(input({ ...both, observed: left })).filter((s) => s.id === "zebra")).toEqual(waits);
+  const orphan = {
+    instanceId: "gone",
+    runId: "r9",
+    specDigest: runDigest(on("gone", 700)),
+    processes: [],
+  };
+  expect(
+    plan(input({ wanted: [other], orphans: [orphan] })).filter((s) => s.id === "zebra"),
+  ).toMatchObject([{ reason: "DeviceBusy", message: "device GPU-1 is still in use by gone" }]);
+  expect(plan(input({ wanted: [on("zebra", 300)], orphans: [orphan] }))).toContainEqual(
+    expect.objectContaining({ kind: "start", id: "zebra" }),
+  );
+  // Of two that are asked for too much of it, the first by id gets it.
+  expect(plan(input({ wanted: [on("a", 700), on("b", 700)] })).map((s) => [s.id, s.kind])).toEqual([
+    ["a", "start"],
+    ["b", "wait"],
+  ]);
+});
+
+test("what a run was started from names its devices, in any order", () => {
+  fc.assert(
+    fc.property(
+      fc.uniqueArray(
+        fc.record({ uuid: fc.string({ minLength: 1 }), milli: fc.integer({ min: 1, max: 1_000 }) }),
+        { maxLength: 6, selector: (d) => d.uuid },
+      ),
+      (devices) => {
+        const digest = runDigest({ ...WEB, devices });
+        expect(runDigest({ ...WEB, devices: devices.toReversed() })).toBe(digest);
+        const byUuid = (a: { uuid: string }, b: { uuid: string }): number =>
+          a.uuid < b.uuid ? -1 : 1;
+        expect(devicesOfRun(digest).toSorted(byUuid)).toEqual(devices.toSorted(byUuid));
+      },
+    ),
+    { seed: 42 },
+  );
+  expect(runDigest(WEB)).toBe(WEB.specDigest);
+  expect(devicesOfRun(runDigest({ ...WEB, devices: [{ uuid: "\ud800", milli: 1 }] }))).toHaveLength(
+    1,
+  );
+  expect(devicesOfRun(WEB.specDigest)).toEqual([]);
 });
 
 test("policy outside the spec's digest restarts nothing", () => {

@@ -1,5 +1,6 @@
 import { assert } from "@flotilla/shared/kernel/assert";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
+import { holdBackForDevices, runDigest } from "./devices.ts";
 import type { InstanceRecord } from "./instance-record.ts";
 import { LIFECYCLE, type Life, type Reaction, type Wish } from "./lifecycle.ts";
 import { planOrphans } from "./orphans.ts";
@@ -52,7 +53,7 @@ export function plan(input: PlanInput): Step[] {
     const step = nextStep(view);
     return step === undefined ? [] : [holdBack(step, orphans.blocked)];
   });
-  return limitStarts([...orphans.steps, ...steps]);
+  return limitStarts(holdBackForDevices([...orphans.steps, ...steps], input));
 }
 
 /** The situation of one instance looked up in the table. */
@@ -64,7 +65,13 @@ export function reactionOf(view: Pick<View, "wanted" | "record" | "run">): React
 function wishOf(view: Pick<View, "wanted" | "record">): Wish {
   if (view.wanted === undefined) return "unwanted";
   if (view.record === undefined) return "same";
-  return view.record.desired.specDigest === view.wanted.specDigest ? "same" : "changed";
+  const { desired, intent } = view.record;
+  // What has finished is not run again because it would get another device.
+  const same =
+    intent === "finished"
+      ? desired.specDigest === view.wanted.specDigest
+      : runDigest(desired) === runDigest(view.wanted);
+  return same ? "same" : "changed";
 }
 
 function lifeOf(view: Pick<View, "record" | "run">): Life {
@@ -85,7 +92,7 @@ const STEP_FOR: Readonly<Record<Reaction, (view: View) => Step | undefined>> = {
   "begin-again": beginAgain,
   check,
   "stop-broken": stopBroken,
-  "stop-changed": (view) => stop(view, "SpecChanged", "the desired spec is another one"),
+  "stop-changed": (view) => stop(view, "SpecChanged", changeOf(view)),
   "stop-unwanted": (view) => stop(view, "Unwanted", "the desired state does not name it"),
   "go-on-stopping": goOnStopping,
   "settle-exit": settleExit,
@@ -95,6 +102,12 @@ const STEP_FOR: Readonly<Record<Reaction, (view: View) => Step | undefined>> = {
     assert(false, `instance ${view.id}: a state without a run has living processes`);
   },
 };
+
+function changeOf({ record, wanted }: View): string {
+  return record?.desired.specDigest === wanted?.specDigest
+    ? "it gets other devices"
+    : "the desired spec is another one";
+}
 
 function nextStep(view: View): Step | undefined {
   return STEP_FOR[reactionOf(view)](view);

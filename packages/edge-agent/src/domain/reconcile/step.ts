@@ -13,6 +13,8 @@ export type WaitReason =
   | "Settling"
   /** A process of an earlier run, or of a lost record, is being stopped first. */
   | "LeftoverRuns"
+  /** A device that it has is still used by another instance, which is stopping. */
+  | "DeviceBusy"
   /** Others are started first; so many in one pass. */
   | "StartQueue"
   /** No desired state was accepted yet, so nothing that runs is judged. */
@@ -77,6 +79,7 @@ export type StepKind = Step["kind"];
 export interface FoundProcess extends ContainerProcess {
   readonly instanceId: string;
   readonly runId: string;
+  /** What it was started from: `runDigest`. */
   readonly specDigest: string;
   /** True for the leader of a process group, as every container's first process is. */
   readonly leadsGroup: boolean;
@@ -103,6 +106,7 @@ export interface ObservedRun {
 export interface OrphanRun {
   readonly instanceId: string;
   readonly runId: string;
+  /** What it was started from: `runDigest`. */
   readonly specDigest: string;
   readonly processes: readonly FoundProcess[];
 }

@@ -1,4 +1,5 @@
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
+import { runDigest } from "./devices.ts";
 import type { ContainerProcess, InstanceRecord } from "./instance-record.ts";
 import { backoffMs, STABLE_RUN_MS } from "./restart.ts";
 import type { ExitStatus, Now } from "./step.ts";
@@ -27,7 +28,8 @@ export function startingRecord(
   runId: string,
   now: Now,
 ): InstanceRecord {
-  const same = before?.desired.specDigest === desired.specDigest ? before : undefined;
+  const same =
+    before !== undefined && runDigest(before.desired) === runDigest(desired) ? before : undefined;
   // `starting` was counted when it was written; a start that failed was none.
   const wasStart = same?.startedWallMs !== undefined && same.intent !== "starting";
   return {
