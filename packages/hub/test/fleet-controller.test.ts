@@ -191,7 +191,7 @@ describe("notices", () => {
       return [o.kind, found?.status, found?.reason, status.observedGeneration];
     });
     expect(active).toEqual([
-      ["PropagationPolicy", "False", "ControllerNotAvailable", 1],
+      ["PropagationPolicy", "True", "InUse", 1],
       ["SchedulingProfile", "True", "InUse", 1],
       ["PerformanceProfile", "False", "ControllerNotAvailable", 1],
       ["CrossClusterEndpoint", "False", "ControllerNotAvailable", 1],

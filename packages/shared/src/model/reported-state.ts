@@ -22,6 +22,14 @@ export const ReportedInstance = Type.Object({
   finishedAt: Type.Optional(Type.String({ maxLength: 40 })),
   exitCode: Type.Optional(Type.Integer({ minimum: -1, maximum: 255 })),
   pid: Type.Optional(Type.Integer({ minimum: 1 })),
+  /** CPU that its processes used on average over the last interval, thousandths of a core. */
+  milliCpu: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000_000 })),
+  /** What it tells of itself at its metrics endpoint, as far as it is asked for. */
+  metrics: Type.Optional(
+    Type.Record(Type.String({ maxLength: 128 }), Type.Number({ minimum: 0, maximum: 1e15 }), {
+      maxProperties: 16,
+    }),
+  ),
   /** Why it is as it is: a waiting step's reason, a probe's failure, an exit. */
   reason: Type.Optional(Type.String({ maxLength: 64 })),
   message: Type.Optional(Type.String({ maxLength: 1_024 })),

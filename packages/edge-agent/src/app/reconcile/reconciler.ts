@@ -43,6 +43,8 @@ export interface ReconcilerDeps {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** CPU use of an instance, thousandths of a core; absent, or undefined: not known. */
+  readonly milliCpuOf?: (id: string) => number | undefined;
   /** Something waits in the outbox: wakes the link. */
   readonly onChange: (reported: ReportedState) => void;
 }
@@ -117,12 +119,13 @@ export class Reconciler implements Service {
       convergedRevision: this.#deps.store.convergedRevision(),
       records: this.#deps.store.instances(),
       health: this.#monitor.health(),
+      ...(this.#deps.milliCpuOf === undefined ? {} : { milliCpuOf: this.#deps.milliCpuOf }),
     });
   }
 
   /** Looks and plans without acting. */
   snapshot(): Snapshot {
-    const input = this.#look({ sweep: false });
+    const input = this.#look({ sweep: this.#orphansSeen });
     const { desired, records, health, now } = input;
     return {
       desired,

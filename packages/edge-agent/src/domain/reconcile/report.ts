@@ -20,11 +20,15 @@ export function reportedState(facts: {
   readonly convergedRevision: number;
   readonly records: readonly InstanceRecord[];
   readonly health: ReadonlyMap<string, Health>;
+  /** CPU use of an instance, thousandths of a core; absent, or undefined: not known. */
+  readonly milliCpuOf?: (id: string) => number | undefined;
 }): ReportedState {
   const records = new Map(facts.records.map((r) => [r.id, r]));
   const notYet = (facts.desired?.instances ?? []).filter((i) => !records.has(i.id));
   const instances = [
-    ...facts.records.map((record) => reportedInstance(record, facts.health.get(record.id))),
+    ...facts.records.map((record) =>
+      withUse(reportedInstance(record, facts.health.get(record.id)), facts.milliCpuOf),
+    ),
     ...notYet.map((i): ReportedInstance => pending(i.id, i.specDigest)),
   ].sort((a, b) => (a.id < b.id ? -1 : 1));
   const brief = instances.length > REPORTED_MESSAGES_MAX;
@@ -33,6 +37,14 @@ export function reportedState(facts: {
     convergedRevision: facts.convergedRevision,
     instances: brief ? instances.map(withoutMessage) : instances,
   };
+}
+
+function withUse(
+  instance: ReportedInstance,
+  milliCpuOf: ((id: string) => number | undefined) | undefined,
+): ReportedInstance {
+  const milliCpu = instance.phase === "Running" ? milliCpuOf?.(instance.id) : undefined;
+  return milliCpu === undefined ? instance : { ...instance, milliCpu };
 }
 
 function pending(id: string, specDigest: string): ReportedInstance {

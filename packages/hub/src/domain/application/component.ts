@@ -3,7 +3,7 @@ import { canonicalJson } from "@flotilla/shared/kernel/json";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Component } from "@flotilla/shared/model/resources/application";
-import type { Placement } from "@flotilla/shared/model/resources/placement";
+import type { Autoscaling, Placement } from "@flotilla/shared/model/resources/placement";
 import type { PropagationPolicySpec } from "@flotilla/shared/model/resources/policy";
 import type { Container, PodTemplate, RestartPolicy } from "@flotilla/shared/model/workload";
 import {
@@ -63,7 +63,7 @@ export function resolveComponent(
 ): ResolvedComponent | ComponentProblem {
   const { name, type } = component;
   const effective = effectivePlacement(context.policy, context.fleet?.placement, component);
-  const count = countOf(component, effective, context.application);
+  const count = replicasOf(component, effective.autoscaling, context.application.status);
   const template = component.template.spec.template;
   const containers = resolveContainers(template.spec.containers, context.configMapOf);
   const problem =
@@ -97,10 +97,10 @@ export function resolveComponent(
 }
 
 /** What the autoscaler last found, within its bounds; 0 in the spec turns it off. */
-function countOf(
+export function replicasOf(
   component: Component,
-  { autoscaling }: EffectivePlacement,
-  { status }: ObjectOf<"Application">,
+  autoscaling: Autoscaling | undefined,
+  status: ObjectOf<"Application">["status"],
 ): number {
   if (component.type === "Job") return component.template.spec.completions ?? 1;
   const replicas = component.template.spec.replicas ?? 1;

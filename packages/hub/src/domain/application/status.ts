@@ -222,7 +222,6 @@ function profileCondition({ spec }: ObjectOf<"Application">): ConditionDraft {
 
 /** Fields that are kept and answered, but that no controller of this hub acts on. */
 function laterConditions({ spec }: ObjectOf<"Application">): readonly ConditionDraft[] {
-  const scaled = spec.components.filter((c) => c.autoscaling !== undefined).map((c) => c.name);
   const queued = spec.components.filter((c) => c.volcano !== undefined).map((c) => c.name);
   const later = (
     type: string,
@@ -240,11 +239,6 @@ function laterConditions({ spec }: ObjectOf<"Application">): readonly ConditionD
           },
         ];
   return [
-    ...later(
-      "Autoscaling",
-      scaled,
-      "autoscaling is stored and not acted on; replicas stay as written",
-    ),
     ...later("Queued", queued, "queue and priority are stored and not acted on; placed at once"),
   ];
 }

@@ -11,9 +11,12 @@ interface Notice {
 
 /** Says what is done with each of these kinds, and what is not. */
 export const NOTICES = {
-  PropagationPolicy: unavailable(
-    "stored, not acted on: no stages, gates, traffic split or autoscaling; an edited Application is updated everywhere, a quarter of a component at a time",
-  ),
+  PropagationPolicy: {
+    status: "True",
+    reason: "InUse",
+    message:
+      "placement, autoscaling and distribution count for the Applications that it means; rollout is stored, not acted on: no stages or gates; an edited Application is updated everywhere, a quarter of a component at a time",
+  },
   SchedulingProfile: {
     status: "True",
     reason: "InUse",
