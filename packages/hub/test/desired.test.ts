@@ -84,6 +84,27 @@ test("a node that was never given anything gets no signed nothing", async () => 
   expect(link.sent).toEqual([]);
 });
 
+test("the plan of a site's prober is part of its signed state, and goes when another node takes over", async () => {
+  const { store, settle, stateOf } = await startedHub();
+  const site = (name: string): ObjectOf<"Site"> => ({
+    apiVersion: "edge.kurator.dev/v1alpha1",
+    kind: "Site",
+    metadata: { name, uid: `uid-${name}`, generation: 1 },
+    spec: { probe: { host: `${name}.example`, port: 443 } },
+  });
+  const ready = (name: string) => edgeNode(name, { life: "ready" });
+  await put(store, ready("n1"), site(ready("n1").spec.site), site("elsewhere"));
+  await settle();
+  expect(stateOf()).toMatchObject({ revision: 1, instances: [] });
+  expect(stateOf()?.probe?.targets).toEqual([
+    { site: "elsewhere", host: "elsewhere.example", port: 443 },
+  ]);
+  await put(store, ready("n0"));
+  await settle();
+  expect(stateOf("n0")?.probe?.targets).toHaveLength(1);
+  expect(stateOf()).not.toHaveProperty("probe");
+});
+
 test("a node pulls the state that it does not have, and only that", async () => {
   const { desired, store } = await startedHub(assignment("api-0", "n1"));
   const answer = desired.answerDesiredGet(N1, 0);

@@ -4,11 +4,12 @@ import { DesiredService } from "@flotilla/hub/app/desired/desired-service";
 import { disconnectRefusedNodes, StoreAdmission } from "@flotilla/hub/app/enrolment/admission";
 import { EventRecorder } from "@flotilla/hub/app/events/event-recorder";
 import { FleetController } from "@flotilla/hub/app/fleet/fleet-controller";
-import { DeviceWatch } from "@flotilla/hub/app/node/device-watch";
 import { GarbageCollector } from "@flotilla/hub/app/garbage/garbage-collector";
 import { IngestService } from "@flotilla/hub/app/ingest/ingest-service";
 import type { NodeLink } from "@flotilla/hub/app/link/ports";
 import { LogService } from "@flotilla/hub/app/logs/log-service";
+import { ProbePlans } from "@flotilla/hub/app/measures/probe-plans";
+import { DeviceWatch } from "@flotilla/hub/app/node/device-watch";
 import { LeaseSweep } from "@flotilla/hub/app/node/lease-sweep";
 import { LeaseTable } from "@flotilla/hub/app/node/lease-table";
 import { NodeAssignments } from "@flotilla/hub/app/node/node-assignments";
@@ -159,11 +160,20 @@ export class HubHost implements MachineTime {
       disconnect: (nodeId, reason) => tied().disconnect(nodeId, reason),
     };
     const assignments = new NodeAssignments(deps);
+    const probes = new ProbePlans(deps);
     const leases = new LeaseTable();
     const events = new EventRecorder({}, deps);
     const logs = new LogService({ ...deps, link });
     const signer = simSigner();
-    const desired = new DesiredService({ ...deps, link, assignments, signer, sha256, events });
+    const desired = new DesiredService({
+      ...deps,
+      link,
+      assignments,
+      probes,
+      signer,
+      sha256,
+      events,
+    });
     const uplink = new IngestService(
       {},
       { ...deps, link, codec, leases, assignments, events, desired, logs },

@@ -94,6 +94,7 @@ program
     "--work-dir <folder>",
     "where workloads start whose manifest names no folder (default: the state directory)",
   )
+  .option("--disk-probe", "measure the disk's speed at each start")
   .option("--mqtt-url <url>", "where the broker is reached from here, when not as the hub says")
   .option("--log-level <level>", "debug, info, warn, error or silent")
   .action(run);

@@ -15,9 +15,11 @@ import { FileCredentialStore } from "../adapters/credentials/file-credential-sto
 import { Ed25519Verifier } from "../adapters/credentials/signature-verifier.ts";
 import { HttpsEnrolmentClient } from "../adapters/enrolment/https-enrolment-client.ts";
 import { DeviceKeyMaker } from "../adapters/enrolment/key-maker.ts";
+import { HostMeasures } from "../adapters/measures/host-measures.ts";
 import { MqttLink } from "../adapters/mqtt/mqtt-link.ts";
 import { MachineProbe } from "../adapters/probes/machine-probe.ts";
 import { NvidiaSmi } from "../adapters/probes/nvidia-smi.ts";
+import { SessionCpu } from "../adapters/probes/session-cpu.ts";
 import { HostProbeRunner } from "../adapters/probes-health/probe-runner.ts";
 import { readBootId } from "../adapters/runtime/proc.ts";
 import { HostProcessRuntime } from "../adapters/runtime/process-runtime.ts";
@@ -36,8 +38,12 @@ import { LINK_METRICS } from "../app/link/metrics.ts";
 import type { CredentialStore, Credentials } from "../app/link/ports.ts";
 import { LocalInspector } from "../app/local-api/inspector.ts";
 import type { LinkView } from "../app/local-api/ports.ts";
+import { MeasureCollector } from "../app/measures/measure-collector.ts";
+import { MEASURES_METRICS } from "../app/measures/metrics.ts";
+import type { ProbeAddress } from "../app/measures/ports.ts";
 import { RECONCILE_METRICS } from "../app/reconcile/metrics.ts";
 import { Reconciler } from "../app/reconcile/reconciler.ts";
+import { UsageCollector } from "../app/usage/usage-collector.ts";
 import type { AgentConfig } from "./config.ts";
 import { socketPathOf } from "./flotilla-agent.ts";
 import { AGENT_VERSION } from "./version.ts";
@@ -47,6 +53,7 @@ export const AGENT_METRICS: readonly MetricDefinition[] = [
   ...CAPACITY_METRICS,
   ...ENROLMENT_METRICS,
   ...LINK_METRICS,
+  ...MEASURES_METRICS,
   ...RECONCILE_METRICS,
 ];
 
@@ -54,6 +61,8 @@ export const AGENT_METRICS: readonly MetricDefinition[] = [
 const FRESH_PASS_MS = 30_000;
 const STATE_DIR_MODE = 0o750;
 const AGENT_ID_BYTES = 16;
+/** Of a broker whose address names none. */
+const MQTTS_PORT = 8883;
 /** File of the store in the state directory. */
 const DATABASE_NAME = "agent.db";
 
@@ -158,6 +167,10 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
     },
     { clock, log, onExit: () => reconciler.wake() },
   );
+  const usage = new UsageCollector(
+    {},
+    { ...deps, probe: new SessionCpu(), onMoved: () => reconciler.wake() },
+  );
   const reconciler: Reconciler = new Reconciler(
     {
       agentId,
@@ -170,14 +183,13 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
       ...deps,
       runtime,
       probeRunner: new HostProbeRunner({ workDir }),
+      milliCpuOf: (id) => usage.milliCpuOf(id),
       onChange: () => link.wake(),
     },
   );
-  const capacity = makeCapacity(config, {
-    ...deps,
-    hasSession: () => link.hasSession(),
-    onReport: () => link.wake(),
-  });
+  const session = { hasSession: () => link.hasSession(), onReport: () => link.wake() };
+  const capacity = makeCapacity(config, { ...deps, ...session });
+  const measures = makeMeasures(config, { ...deps, ...session });
   const enrolment = enrolmentService({ ...deps, onRenewed: () => link.reconnect() });
   const link: LinkService = new LinkService(
     {},
@@ -196,6 +208,7 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
         bootId,
         ...must(capacity.birthFacts(), "the machine was read before the link was started"),
         reported: reconciler.reported(),
+        ...measures.birthFacts(),
       }),
       onUnauthorized: () => enrolment.renewSoon(),
     },
@@ -209,7 +222,7 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
     { api, log, metricsText: () => deps.metrics.text() },
   );
   const systemd = makeSystemd(deps, reconciler);
-  return { reconciler, capacity, enrolment, link, systemd, socket };
+  return { reconciler, usage, capacity, measures, enrolment, link, systemd, socket };
 }
 
 function makeSystemd({ clock, log }: PartDeps, reconciler: Reconciler): SystemdNotifier {
@@ -231,12 +244,36 @@ function makeCapacity(
   return new CapacityCollector({}, { ...deps, probe });
 }
 
+function makeMeasures(
+  config: AgentConfig,
+  deps: PartDeps & { readonly hasSession: () => boolean; readonly onReport: () => void },
+): MeasureCollector {
+  const { credentials, store } = deps;
+  return new MeasureCollector(
+    { diskProbe: config.diskProbe },
+    {
+      ...deps,
+      probe: new HostMeasures({ stateDir: config.stateDir }),
+      plan: () => store.desired()?.state.probe,
+      hub: () => hubAddress(credentials.load()?.mqttUrl),
+    },
+  );
+}
+
+function hubAddress(mqttUrl: string | undefined): ProbeAddress | undefined {
+  if (mqttUrl === undefined || !URL.canParse(mqttUrl)) return undefined;
+  const { hostname, port } = new URL(mqttUrl);
+  return { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || MQTTS_PORT) };
+}
+
 /** Workloads first: they need nothing else. */
 function servicesOf(parts: Parts): readonly Service[] {
   return [
     parts.reconciler,
     parts.socket,
     parts.capacity,
+    parts.usage,
+    parts.measures,
     parts.systemd,
     parts.enrolment,
     parts.link,

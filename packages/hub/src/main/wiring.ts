@@ -41,6 +41,7 @@ import { IngestService } from "../app/ingest/ingest-service.ts";
 import { INGEST_METRICS } from "../app/ingest/metrics.ts";
 import { LogService } from "../app/logs/log-service.ts";
 import { LOG_METRICS } from "../app/logs/metrics.ts";
+import { ProbePlans } from "../app/measures/probe-plans.ts";
 import { DeviceWatch } from "../app/node/device-watch.ts";
 import { LeaseSweep } from "../app/node/lease-sweep.ts";
 import { LeaseTable } from "../app/node/lease-table.ts";
@@ -50,6 +51,7 @@ import { PRICING_METRICS } from "../app/pricing/metrics.ts";
 import { PriceFeeds } from "../app/pricing/price-feeds.ts";
 import { NamespaceCleaner } from "../app/resources/namespace-cleaner.ts";
 import { ResourceService } from "../app/resources/resource-service.ts";
+import { Autoscaler } from "../app/scheduling/autoscaler.ts";
 import { Scheduler } from "../app/scheduling/scheduler.ts";
 import { WhatIf } from "../app/scheduling/what-if.ts";
 import { openAdminAccess } from "./admin-access.ts";
@@ -126,10 +128,19 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
   const signer = openDesiredSigner({ directory: join(config.dataDir, "pki") });
   const sha256 = (text: string): string => crypto.sha256Hex(text);
   const assignments = new NodeAssignments(deps);
+  const probes = new ProbePlans(deps);
   const leases = new LeaseTable();
   const events = new EventRecorder({}, deps);
   const logs = new LogService({ ...deps, link });
-  const desired = new DesiredService({ ...deps, link, assignments, signer, sha256, events });
+  const desired = new DesiredService({
+    ...deps,
+    link,
+    assignments,
+    probes,
+    signer,
+    sha256,
+    events,
+  });
   const ingest = new IngestService(
     {},
     { ...deps, link, codec: new Codec(), leases, assignments, events, desired, logs },
@@ -147,6 +158,7 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
       {},
       { ...deps, events, sha256, scheduler, turn: () => setImmediate() },
     ),
+    new Autoscaler({}, { ...deps, events }),
     new PriceFeeds({ ...deps, events, source: new UrlPriceSource({ directory: priceDir }) }),
     new GarbageCollector({}, { ...deps, events }),
     new NoticeController({}, deps),

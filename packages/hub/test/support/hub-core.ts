@@ -12,6 +12,7 @@ import type { DesiredSigner } from "../../src/app/desired/ports.ts";
 import { IngestService } from "../../src/app/ingest/ingest-service.ts";
 import type { NodeLink } from "../../src/app/link/ports.ts";
 import { LogService } from "../../src/app/logs/log-service.ts";
+import { ProbePlans } from "../../src/app/measures/probe-plans.ts";
 import { LeaseSweep } from "../../src/app/node/lease-sweep.ts";
 import { LeaseTable } from "../../src/app/node/lease-table.ts";
 import { NodeAssignments } from "../../src/app/node/node-assignments.ts";
@@ -67,6 +68,7 @@ export function hubCore(store: ResourceStore, clock: ManualClock = new ManualClo
   const recorder = { record: (event: (typeof events)[number]) => void events.push(event) };
   const leases = new LeaseTable();
   const assignments = new NodeAssignments({ store });
+  const probes = new ProbePlans({ store });
   const shared = {
     store,
     link,
@@ -80,7 +82,7 @@ export function hubCore(store: ResourceStore, clock: ManualClock = new ManualClo
   };
   const signer = fakeSigner();
   const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
-  const desired = new DesiredService({ ...shared, signer, sha256 });
+  const desired = new DesiredService({ ...shared, probes, signer, sha256 });
   const logs = new LogService(shared);
   const ingest = new IngestService({}, { ...shared, codec: new Codec(), desired, logs });
   const sweep = new LeaseSweep({}, shared);

@@ -1,5 +1,6 @@
 import { type Static, Type } from "typebox";
 import { GPUS_MAX } from "./capacity.ts";
+import { ProbePlan } from "./measures.ts";
 import { Container, RestartPolicy } from "./workload.ts";
 
 /** One device that an instance has, or so many thousandths of it. */
@@ -43,5 +44,7 @@ export const DesiredState = Type.Object({
   revision: Type.Integer({ minimum: 1 }),
   issuedAt: Type.String(),
   instances: Type.Array(DesiredInstance, { maxItems: 1_000 }),
+  /** Of the node that probes for its site. */
+  probe: Type.Optional(ProbePlan),
 });
 export type DesiredState = Static<typeof DesiredState>;

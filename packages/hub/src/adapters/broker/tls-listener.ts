@@ -7,6 +7,7 @@ import {
 import { messageOf } from "@flotilla/shared/kernel/errors";
 import type { NodeId } from "@flotilla/shared/kernel/ids";
 import type { Log, Metrics } from "@flotilla/shared/kernel/service";
+import { systemCode } from "@flotilla/shared/platform/files";
 import { nodeIdOf } from "../pki/node-identity.ts";
 import { normalSerial } from "../pki/x509.ts";
 import type { BrokerLimits } from "./limits.ts";
@@ -84,7 +85,9 @@ export class TlsListener {
     });
     this.#tls.on("secureConnection", (socket) => this.#secured(socket));
     this.#tls.on("tlsClientError", (error, socket) => {
-      this.#refuse("tls", socket.remoteAddress, messageOf(error));
+      // Who connects and hangs up without a word measures how far the hub is, or looks whether it listens.
+      const isSilent = socket.bytesRead === 0 && systemCode(error) === "ECONNRESET";
+      if (!isSilent) this.#refuse("tls", socket.remoteAddress, messageOf(error));
       socket.destroy();
     });
     this.#tcp = createTcpServer({ noDelay: true, keepAlive: true }, (socket) =>

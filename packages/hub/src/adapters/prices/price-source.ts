@@ -67,7 +67,7 @@ async function readHttp(start: URL, signal: AbortSignal): Promise<PriceText> {
     const location = response.headers.get("location");
     if (response.status >= 300 && response.status < 400 && location !== null) {
       await response.body?.cancel();
-      if (!URL.canParse(location, url)) return failed("FeedRefused", "it redirects to no URL");
+      if (!URL.canParse(location, url.href)) return failed("FeedRefused", "it redirects to no URL");
       url = new URL(location, url);
       continue;
     }

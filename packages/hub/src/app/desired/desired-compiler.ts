@@ -4,6 +4,7 @@ import { isoTime } from "@flotilla/shared/kernel/iso-time";
 import type { Random } from "@flotilla/shared/kernel/random";
 import { type DesiredInstance, DesiredState } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { ProbePlan } from "@flotilla/shared/model/measures";
 import { withCondition } from "@flotilla/shared/model/metadata";
 import { encode } from "@flotilla/shared/protocol/codec";
 import { DOWN_MESSAGE_BYTES_MAX } from "@flotilla/shared/protocol/limits";
@@ -17,6 +18,7 @@ import {
 } from "../../domain/desired/compile.ts";
 import { changeOf } from "../control/change.ts";
 import type { EventRecorder } from "../events/event-recorder.ts";
+import type { ProbePlans } from "../measures/probe-plans.ts";
 import { downEnvelope } from "../node/down-envelope.ts";
 import type { NodeAssignments } from "../node/node-assignments.ts";
 import type { Change, ResourceStore, StoredDesired } from "../resources/ports.ts";
@@ -37,6 +39,7 @@ const TOO_LARGE = "DesiredStateTooLarge";
 interface Deps {
   readonly store: ResourceStore;
   readonly assignments: Pick<NodeAssignments, "of">;
+  readonly probes: Pick<ProbePlans, "planOf">;
   readonly signer: DesiredSigner;
   readonly sha256: Sha256;
   readonly events: Pick<EventRecorder, "record">;
@@ -61,13 +64,15 @@ export class DesiredCompiler {
     const compiled = this.#compiled(nodeId, stored);
     for (const { assignment, reason, message } of compiled.heldBack)
       this.#deps.events.record({ about: assignment, type: "Warning", reason, message });
-    const contentDigest = sha256(desiredContent(compiled.instances));
+    const probe = this.#deps.probes.planOf(nodeId);
+    const contentDigest = sha256(desiredContent(compiled.instances, probe));
     if (
       isCurrent(stored, { contentDigest, keyId: signer.keyId }, above) ||
-      isFirstAndEmpty(stored, compiled, above)
+      (probe === undefined && isFirstAndEmpty(stored, compiled, above))
     )
       return this.#settle(node, stored);
-    const next = this.#signed(nodeId, compiled.instances, {
+    const content = { instances: compiled.instances, ...(probe === undefined ? {} : { probe }) };
+    const next = this.#signed(nodeId, content, {
       revision: Math.max(stored?.revision ?? 0, above) + 1,
       contentDigest,
     });
@@ -95,7 +100,7 @@ export class DesiredCompiler {
 
   #signed(
     nodeId: NodeId,
-    instances: readonly DesiredInstance[],
+    content: { readonly instances: readonly DesiredInstance[]; readonly probe?: ProbePlan },
     numbered: Pick<StoredDesired, "revision" | "contentDigest">,
   ): StoredDesired {
     const { signer, clock } = this.#deps;
@@ -103,7 +108,7 @@ export class DesiredCompiler {
       nodeId,
       revision: numbered.revision,
       issuedAt: isoTime(clock.wallMs()),
-      instances,
+      ...content,
     });
     return { nodeId, ...numbered, payload, signature: signer.sign(payload), keyId: signer.keyId };
   }

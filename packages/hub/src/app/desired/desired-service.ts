@@ -9,6 +9,7 @@ import type { DownMessage } from "@flotilla/shared/protocol/down";
 import { secretsOf } from "../../domain/desired/compile.ts";
 import type { EventRecorder } from "../events/event-recorder.ts";
 import type { NodeLink } from "../link/ports.ts";
+import type { ProbePlans } from "../measures/probe-plans.ts";
 import { downEnvelope } from "../node/down-envelope.ts";
 import { isAssignment, type NodeAssignments, nodesOf } from "../node/node-assignments.ts";
 import type { LogEntry, ResourceStore } from "../resources/ports.ts";
@@ -53,6 +54,7 @@ export class DesiredService implements Service {
     readonly store: ResourceStore;
     readonly link: NodeLink;
     readonly assignments: Pick<NodeAssignments, "of">;
+    readonly probes: Pick<ProbePlans, "planOf" | "onChange">;
     readonly signer: DesiredSigner;
     readonly sha256: Sha256;
     readonly events: Pick<EventRecorder, "record">;
@@ -67,6 +69,9 @@ export class DesiredService implements Service {
     this.#events = deps.events;
     this.#clock = deps.clock;
     this.#random = deps.random;
+    deps.probes.onChange((nodes) => {
+      for (const node of nodes) this.#look(node);
+    });
     this.#log = deps.log;
     this.#metrics = deps.metrics;
   }

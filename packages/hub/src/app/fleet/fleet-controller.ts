@@ -10,6 +10,7 @@ import {
   siteStatus,
   transitions,
 } from "../../domain/fleet/reconcile.ts";
+import { latencyMatrix } from "../../domain/measures/latency-matrix.ts";
 import { changeOf } from "../control/change.ts";
 import { PassLoop } from "../control/pass-loop.ts";
 import { concerns } from "../control/relevance.ts";
@@ -43,9 +44,12 @@ export class FleetController implements Service {
   async pass(): Promise<void> {
     const { store, clock, metrics } = this.#deps;
     const nowIso = isoTime(clock.wallMs());
-    const nodesOfSite = Map.groupBy(store.list("EdgeNode"), (n) => n.spec.site);
-    for (const site of store.list("Site")) {
-      const status = siteStatus(site, nodesOfSite.get(site.metadata.name) ?? [], nowIso);
+    const [sites, nodes] = [store.list("Site"), store.list("EdgeNode")];
+    const nodesOfSite = Map.groupBy(nodes, (n) => n.spec.site);
+    const matrix = latencyMatrix(sites, nodes);
+    for (const site of sites) {
+      const here = nodesOfSite.get(site.metadata.name) ?? [];
+      const status = siteStatus(site, here, { matrix, nowIso });
       const happenings = transitions(site.status?.conditions ?? [], status.conditions ?? []);
       await this.#write(site, { ...site, status: { ...site.status, ...status } }, happenings);
     }

@@ -248,8 +248,9 @@ function observationOf(message: UpMessage): Observation {
   const { epoch } = message;
   switch (message.kind) {
     case "birth": {
-      const { agentVersion, bootId, inventory, reading, reported } = message.body;
-      return { epoch, birth: { agentVersion, bootId, inventory }, reading, reported };
+      const { agentVersion, bootId, inventory, ...said } = message.body;
+      const { protocolVersion: _version, ...rest } = said;
+      return { epoch, birth: { agentVersion, bootId, inventory }, ...rest };
     }
     case "report":
       return { epoch, ...message.body };

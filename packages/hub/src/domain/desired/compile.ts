@@ -1,6 +1,7 @@
 import { canonicalJson } from "@flotilla/shared/kernel/json";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { ProbePlan } from "@flotilla/shared/model/measures";
 import type { Container, EnvVar } from "@flotilla/shared/model/workload";
 
 /** Most instances of one node (schema of DesiredState). */
@@ -57,8 +58,8 @@ export function compileDesired(
 }
 
 /** One text per content: equal texts need no new revision. */
-export function desiredContent(instances: readonly DesiredInstance[]): string {
-  return canonicalJson(instances);
+export function desiredContent(instances: readonly DesiredInstance[], probe?: ProbePlan): string {
+  return canonicalJson(probe === undefined ? instances : { instances, probe });
 }
 
 /** The text that is signed and sent. */
@@ -67,6 +68,7 @@ export function desiredPayload(state: {
   readonly revision: number;
   readonly issuedAt: string;
   readonly instances: readonly DesiredInstance[];
+  readonly probe?: ProbePlan;
 }): string {
   return canonicalJson(state);
 }

@@ -1,6 +1,7 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { type Condition, withCondition } from "@flotilla/shared/model/metadata";
 import type { FleetStatus } from "@flotilla/shared/model/resources/fleet";
+import { type LatencyMatrix, siteLatencies } from "../measures/latency-matrix.ts";
 import { type Member, membersOf } from "./members.ts";
 
 /** What a fleet is judged by. */
@@ -193,7 +194,7 @@ function readyCondition(members: readonly MemberStatus[], readyCount: number): C
 export function siteStatus(
   site: ObjectOf<"Site">,
   nodes: readonly ObjectOf<"EdgeNode">[],
-  nowIso: string,
+  { matrix, nowIso }: { readonly matrix: LatencyMatrix; readonly nowIso: string },
 ): NonNullable<ObjectOf<"Site">["status"]> {
   const readyNodeCount = nodes.filter(isReadyNode).length;
   const { generation } = site.metadata;
@@ -208,7 +209,13 @@ export function siteStatus(
     },
     nowIso,
   );
-  return { nodeCount: nodes.length, readyNodeCount, observedGeneration: generation, conditions };
+  return {
+    nodeCount: nodes.length,
+    readyNodeCount,
+    latencies: siteLatencies(site, matrix),
+    observedGeneration: generation,
+    conditions,
+  };
 }
 
 /** What changed between two lists of conditions. The first sight of a condition that is not True is told as well. */

@@ -2,6 +2,7 @@ import { type Static, Type } from "typebox";
 import { DURATION_PATTERN } from "../../kernel/duration.ts";
 import { Capacity, GPUS_MAX, Inventory, Usage } from "../capacity.ts";
 import { DesiredInstance, DeviceShare } from "../desired-state.ts";
+import { Measures } from "../measures.ts";
 import { Condition, Taint } from "../metadata.ts";
 import { ReportedInstance } from "../reported-state.ts";
 
@@ -35,6 +36,7 @@ export const EdgeNodeStatus = Type.Object({
   inventory: Type.Optional(Inventory),
   capacity: Type.Optional(Capacity),
   usage: Type.Optional(Usage),
+  measures: Type.Optional(Measures),
   desiredRevision: Type.Optional(Type.Integer()),
   acceptedRevision: Type.Optional(Type.Integer()),
   convergedRevision: Type.Optional(Type.Integer()),
@@ -56,10 +58,29 @@ export const SiteSpec = Type.Object({
   pricePerNodeHour: Type.Optional(Type.Number({ minimum: 0, maximum: 1e6 })),
   /** Measured or promised round-trip time to the users of this site. */
   latencyMs: Type.Optional(Type.Number({ minimum: 0, maximum: 1e6 })),
+  /** Where other sites measure how far this one is: a TCP port that accepts connections. */
+  probe: Type.Optional(
+    Type.Object({
+      host: Type.String({ minLength: 1, maxLength: 253, pattern: "^[A-Za-z0-9.:_-]+$" }),
+      port: Type.Integer({ minimum: 1, maximum: 65_535 }),
+    }),
+  ),
 });
 export type SiteSpec = Static<typeof SiteSpec>;
 
+/** How far another site is. No percentiles: every probe was lost. */
+export const SiteLatency = Type.Object({
+  site: Type.String(),
+  region: Type.Optional(Type.String()),
+  p50Ms: Type.Optional(Type.Number()),
+  p95Ms: Type.Optional(Type.Number()),
+  lossRatio: Type.Number(),
+});
+export type SiteLatency = Static<typeof SiteLatency>;
+
 export const SiteStatus = Type.Object({
+  /** Sorted by site. */
+  latencies: Type.Optional(Type.Array(SiteLatency)),
   nodeCount: Type.Optional(Type.Integer()),
   readyNodeCount: Type.Optional(Type.Integer()),
   observedGeneration: Type.Optional(Type.Integer()),

@@ -1,5 +1,6 @@
 import { type Static, Type } from "typebox";
 import { CapacityReading, Inventory } from "../../model/capacity.ts";
+import { Measures } from "../../model/measures.ts";
 import { ReportedState } from "../../model/reported-state.ts";
 
 /** First message of every session: everything that the hub needs to know of the node. Supersedes all that came before. */
@@ -11,5 +12,6 @@ export const Birth = Type.Object({
   inventory: Inventory,
   reading: CapacityReading,
   reported: ReportedState,
+  measures: Type.Optional(Measures),
 });
 export type Birth = Static<typeof Birth>;
