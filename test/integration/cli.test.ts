@@ -300,3 +300,34 @@ test("an empty list says so on standard error and prints nothing", async () => {
     err: "no applications found in namespace empty-namespace\n",
   });
 });
+
+test("rebalance says what is missing where nothing divides an application, and shows what it would move", async () => {
+  const file = join(folder, "divided.yaml");
+  const manifest = (placement: string): string => `apiVersion: apps.kurator.dev/v1alpha1
+kind: Application
+metadata: {name: divided}
+spec:
+  components:
+    - name: web
+      type: Deployment
+      placement: ${placement}
+      template: {spec: {replicas: 2, template: {spec: {containers: [{name: c, command: [/bin/true]}]}}}}
+`;
+  writeFileSync(file, manifest("{}"));
+  expect((await run("apply", "-f", file)).status).toBe(0);
+  const plain = await run("rebalance", "divided", "--dry-run");
+  expect(plain.status).toBe(1);
+  expect(plain.err).toContain("nothing divides the replicas of divided over sites");
+  writeFileSync(file, manifest("{replicaScheduling: {replicaDivisionPreference: Spread}}"));
+  expect((await run("apply", "-f", file)).status).toBe(0);
+  await expect
+    .poll(async () => (await run("rebalance", "divided", "--dry-run")).out, { timeout: 10_000 })
+    .toBe("nothing is worth moving\n");
+  const asked = await run("rebalance", "divided");
+  expect(asked.out).toBe("application/divided rebalance asked for\nnothing is worth moving\n");
+  await expect
+    .poll(async () => (await run("get", "application", "divided", "-o", "json")).out, {
+      timeout: 10_000,
+    })
+    .toContain('"rebalanced"');
+});

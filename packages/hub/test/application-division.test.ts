@@ -1,6 +1,6 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import { REBALANCE_ANNOTATION } from "@flotilla/shared/model/resources/application";
 import { describe, expect, test } from "vitest";
-import { REBALANCE_ANNOTATION } from "../src/domain/application/division.ts";
 import { deployment, World } from "./support/world.ts";
 
 type Placement = NonNullable<ObjectOf<"Application">["spec"]["components"][number]["placement"]>;

@@ -5,6 +5,7 @@ import { addCompletionCommand } from "../commands/completion.ts";
 import { addConfigCommands } from "../commands/config.ts";
 import { addEventsCommand, addInventoryCommands } from "../commands/inventory.ts";
 import { addObjectCommands } from "../commands/objects.ts";
+import { addRebalanceCommand } from "../commands/rebalance.ts";
 import { type GlobalFlags, saysNoHub, withSession } from "../commands/session.ts";
 import { addNodeCommands, addWorkloadCommands } from "../commands/workloads.ts";
 import { type CliErrorCode, EXIT_STATUS, errorLines } from "../domain/errors.ts";
@@ -46,6 +47,7 @@ function createProgram(io: Io): Command {
   addInventoryCommands(program, io);
   addObjectCommands(program, io);
   addWorkloadCommands(program, io);
+  addRebalanceCommand(program, io);
   addNodeCommands(program, io);
   addEventsCommand(program, io);
   addCompletionCommand(program, io);

@@ -14,8 +14,6 @@ import type { PlacementRequest } from "@flotilla/shared/scheduling/facts";
 import type { ResolvedComponent } from "./component.ts";
 import { type SharedInstance, type Sharing, shareInstances } from "./share-instances.ts";
 
-/** Annotation of an Application: any new value asks once for the moves to the ideal division, and for the way back to the first candidate. */
-export const REBALANCE_ANNOTATION = "apps.kurator.dev/rebalance";
 /** Most moves that a status shows. */
 export const REBALANCE_MOVES_SHOWN_MAX = 20;
 

@@ -20,6 +20,8 @@ export const ComponentScheduling = Type.Object({
   estimate: Type.Optional(Duration),
   /** Overrides the preemptionPolicy of its PriorityClass. */
   preemption: Type.Optional(Type.Union([Type.Literal("LowerPriority"), Type.Literal("Never")])),
+  /** True: pays spot prices where a price list has them. Default false. */
+  spot: Type.Optional(Type.Boolean()),
   /** False: is never evicted or moved for others. Default true. */
   movable: Type.Optional(Type.Boolean()),
   /** Most instances that others may make unavailable at a time; counts what is unavailable anyway. Default: no limit. */
@@ -83,6 +85,9 @@ export const ComponentStatus = Type.Object({
   message: Type.Optional(Type.String()),
 });
 export type ComponentStatus = Static<typeof ComponentStatus>;
+
+/** Annotation of an Application: any new value asks once for the moves to the ideal division, and for the way back to the first candidate. */
+export const REBALANCE_ANNOTATION = "apps.kurator.dev/rebalance";
 
 /** How a component's replicas are shared out: published for load balancers and for `flotilla application describe`. */
 export const DivisionStatus = Type.Object({
