@@ -56,6 +56,8 @@ class Round {
   readonly #placements: Placement[] = [];
   readonly #evictions: Eviction[] = [];
   readonly #waiting = new Map<PendingJob, Pick<Waiting, "reason" | "message">>();
+  /** Jobs of which something was evicted. */
+  readonly #losers = new Set<string>();
   #plan: Plan | undefined;
   #held: readonly Placed[] = [];
   #headsTried = 0;
@@ -109,6 +111,13 @@ class Round {
   /** Goes through the queue's jobs until a chunk of one is placed: what waits changes no share. */
   #serve(turn: QueueTurn): void {
     for (let job = turn.current; job !== undefined; job = turn.current) {
+      if (this.#lostMembers(job)) {
+        // How many it lacks is another number now.
+        this.#wait(job, "RoundFull");
+        turn.skip();
+        turn.update();
+        continue;
+      }
       const refusal = this.#place(job);
       if (refusal === "placed") {
         if (job.left === 0) turn.skip();
@@ -151,7 +160,11 @@ class Round {
       if (where !== undefined)
         this.#placements.push({ memberId: member.id, jobId: job.job.id, placed: where });
     }
-    for (const one of taken) this.#evictions.push(evictionOf(one, job, this.#tree));
+    this.#index.grew(job.job.id);
+    for (const one of taken) {
+      this.#evictions.push(evictionOf(one, job, this.#tree));
+      this.#losers.add(one.unit.run.jobId);
+    }
     job.advance();
   }
 
@@ -185,8 +198,17 @@ class Round {
     }
   }
 
+  #lostMembers({ job }: PendingJob): boolean {
+    return job.minMember > 0 && this.#losers.has(job.id);
+  }
+
   #placeBehind(job: PendingJob): boolean {
-    if (job.left === 0 || this.#tree.refusal(job.queue, job.amounts) !== undefined) return false;
+    if (
+      job.left === 0 ||
+      this.#lostMembers(job) ||
+      this.#tree.refusal(job.queue, job.amounts) !== undefined
+    )
+      return false;
     return this.#placeFree(job);
   }
 

@@ -127,9 +127,10 @@ export class Preemptor {
   }
 
   #mayGo(unit: Unit, claim: Claim, within: number): boolean {
-    const { tree, deserved, budgets } = this.#deps;
+    const { tree, deserved, budgets, index } = this.#deps;
     return (
       unit.run.evictable &&
+      !index.isGrowing(unit) &&
       allows(budgets, unit) &&
       (within === FLEET || tree.isWithin(unit.queue, within)) &&
       evictionReason({ tree, deserved }, claim, unit) !== undefined

@@ -18,6 +18,8 @@ export class RunningIndex {
   readonly units: readonly Unit[];
   readonly #byNode = new Map<number, Unit[]>();
   readonly #byJob = new Map<string, Set<Unit>>();
+  /** Gangs that grew in this round. */
+  readonly #grown = new Set<string>();
 
   constructor(running: readonly RoundRunning[], tree: QueueTree) {
     this.units = running.map((run) => unitOf(run, tree)).toSorted(compareUnits);
@@ -67,6 +69,15 @@ export class RunningIndex {
       for (const one of breaks ? this.gangOf(unit) : [unit]) all.add(one);
     }
     return [...all];
+  }
+
+  /** Something of the job was placed in this round: a gang that grows is left alone until the next. */
+  grew(jobId: string): void {
+    this.#grown.add(jobId);
+  }
+
+  isGrowing({ run }: Unit): boolean {
+    return (run.minMember ?? 0) > 0 && this.#grown.has(run.jobId);
   }
 
   remove(unit: Unit): void {
