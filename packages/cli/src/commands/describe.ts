@@ -2,6 +2,7 @@ import { formatBytes, formatMilliCpu } from "@flotilla/shared/kernel/quantity";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Condition } from "@flotilla/shared/model/metadata";
 import { age, formatTable } from "../output/table.ts";
+import { deviceProblem, deviceTable } from "./device-table.ts";
 
 /** Texts of `describe`: what a person asks first, in the order in which it is asked. */
 
@@ -111,6 +112,7 @@ export function describeNode(
       ["Certificate until:", status.certificateExpiresAt ?? "unknown"],
       ["Age:", age(node.metadata.creationTimestamp ?? undefined, nowMs)],
     ]),
+    deviceTable(inventory?.gpus ?? [], assignments),
     rows.length === 0
       ? ""
       : `\nAssignments:\n${formatTable(["NAMESPACE", "NAME", "PHASE", "RESTARTS", "SCORE"], rows)}`,
@@ -120,6 +122,34 @@ export function describeNode(
 
 function gib(bytes: number): string {
   return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+}
+
+type ApplicationStatus = NonNullable<ObjectOf<"Application">["status"]>;
+
+/** Replicas by site, of the components that are shared out. */
+function divisionTable({ division = [] }: ApplicationStatus): string {
+  const rows = division.flatMap(({ component, sites, message = "" }) =>
+    sites.map(({ name, replicas, trafficPercent }, index) => [
+      component,
+      name,
+      String(replicas),
+      trafficPercent === undefined ? "" : `${trafficPercent} %`,
+      index === 0 ? message : "",
+    ]),
+  );
+  if (rows.length === 0) return "";
+  return `\nSites:\n${formatTable(["COMPONENT", "SITE", "REPLICAS", "TRAFFIC", "MESSAGE"], rows)}`;
+}
+
+function autoscalingTable({ autoscaling = [] }: ApplicationStatus): string {
+  const rows = autoscaling.map((a) => [
+    a.component,
+    String(a.desiredReplicas),
+    a.metrics.map((m) => `${m.name} ${m.current ?? "unknown"}/${m.target}`).join(", "),
+    a.message ?? "",
+  ]);
+  if (rows.length === 0) return "";
+  return `\nAutoscaling:\n${formatTable(["COMPONENT", "REPLICAS", "METRICS", "MESSAGE"], rows)}`;
 }
 
 /** `application status` and the head of `application describe`. */
@@ -148,7 +178,7 @@ export function applicationStatus(
       reported?.ready === true ? "yes" : "no",
       String(reported?.restartCount ?? 0),
       a.spec.score === undefined ? "" : a.spec.score.toFixed(3),
-      reported?.message ?? a.status?.message ?? "",
+      deviceProblem(a) ?? reported?.message ?? a.status?.message ?? "",
     ];
   });
   return [
@@ -165,6 +195,8 @@ export function applicationStatus(
     components.length === 0
       ? ""
       : `\nComponents:\n${formatTable(["NAME", "TYPE", "PROGRESS", "PLACED", "UPDATED", "FAILED", "MESSAGE"], components)}`,
+    divisionTable(status),
+    autoscalingTable(status),
     instances.length === 0
       ? ""
       : `\nInstances:\n${formatTable(["NAME", "NODE", "SITE", "PHASE", "READY", "RESTARTS", "SCORE", "MESSAGE"], instances)}`,

@@ -20,6 +20,11 @@ export function migProfileOf(resource: string): string | undefined {
   return MIG_PROFILE.test(profile) ? profile : "";
 }
 
+/** The resource by which a profile is asked for. */
+export function migResourceOf(profile: string): string {
+  return `${MIG_PREFIX}${profile}`;
+}
+
 /** The profile as a resource names it: a driver says `1g.10gb+me`, and `+` may not stand in a resource's name. */
 export function migProfileName(driverProfile: string): string {
   return driverProfile.replaceAll("+", ".");

@@ -67,6 +67,18 @@ export const ASSIGNMENT_COLUMNS: readonly Column[] = [
       return score === undefined ? undefined : score.toFixed(3);
     }),
   ),
+  wide(
+    column(
+      "Devices",
+      "Accelerators of the node that are its own, with thousandths of each.",
+      (o) => {
+        const devices = itemsAt(o, "spec", "devices").map(
+          (d) => `${textAt(d, "uuid")}:${numberAt(d, "milli")}`,
+        );
+        return devices.length === 0 ? undefined : devices.join(",");
+      },
+    ),
+  ),
   wide(fieldColumn("Message", "Why it is as it is.", "status", "message")),
 ];
 

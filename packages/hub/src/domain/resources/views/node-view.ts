@@ -1,8 +1,10 @@
 import { formatBytes, formatMilliCpu } from "@flotilla/shared/kernel/quantity";
 import type { Capacity, Inventory } from "@flotilla/shared/model/capacity";
+import { GPU_RESOURCE, migResourceOf } from "@flotilla/shared/model/gpu-resources";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { allocatable } from "@flotilla/shared/scheduling/facts";
 import { SITE_LABEL } from "../../enrolment/join.ts";
+import { devicesOf } from "../../scheduling/devices.ts";
 import type { ServedObject } from "../api-object.ts";
 import { isJsonObject, type JsonObject, objectAt } from "../body-shape.ts";
 
@@ -30,8 +32,11 @@ export function nodeView(node: EdgeNode): ServedObject {
       ...(spec.taints === undefined ? {} : { taints: spec.taints }),
     },
     status: {
-      capacity: resourceList(capacity),
-      allocatable: resourceList(capacity === undefined ? undefined : allocatable({ capacity })),
+      capacity: resourceList(capacity, status.inventory),
+      allocatable: resourceList(
+        capacity === undefined ? undefined : allocatable({ capacity }),
+        status.inventory,
+      ),
       conditions: status.conditions ?? [],
       addresses: [{ type: "Hostname", address: node.metadata.name }],
       nodeInfo: nodeInfo(node, status.inventory),
@@ -106,15 +111,34 @@ function withoutEmpty(taint: unknown): unknown {
   return Object.fromEntries(Object.entries(taint).filter(([, value]) => value !== ""));
 }
 
-function resourceList(capacity: Capacity | undefined): Readonly<Record<string, string>> {
+function resourceList(
+  capacity: Capacity | undefined,
+  inventory: Inventory | undefined,
+): Readonly<Record<string, string>> {
   if (capacity === undefined) return {};
   return {
     cpu: formatMilliCpu(capacity.milliCpu),
     memory: formatBytes(capacity.memoryBytes),
     "ephemeral-storage": formatBytes(capacity.diskBytes),
     pods: String(INSTANCES_MAX),
-    ...(capacity.gpuCount > 0 ? { "nvidia.com/gpu": String(capacity.gpuCount) } : {}),
+    ...deviceList(capacity, inventory),
   };
+}
+
+/** Cards, and MIG devices by profile, as NVIDIA's device plugin would list them; slices are no resource of their own there. */
+function deviceList(
+  { gpuCount }: Capacity,
+  inventory: Inventory | undefined,
+): Readonly<Record<string, string>> {
+  const counts = new Map<string, number>();
+  if (inventory === undefined) counts.set(GPU_RESOURCE, gpuCount);
+  for (const { migProfile } of devicesOf(inventory?.gpus ?? [], new Map())) {
+    const name = migProfile === undefined ? GPU_RESOURCE : migResourceOf(migProfile);
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return Object.fromEntries(
+    [...counts].filter(([, count]) => count > 0).map(([name, count]) => [name, String(count)]),
+  );
 }
 
 function nodeInfo(node: EdgeNode, inventory: Inventory | undefined): JsonObject {

@@ -1,5 +1,6 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { expect, test } from "vitest";
+import { gpus, inventory } from "../../../../test/support/node-builders.ts";
 import { memberAt } from "../api-object.ts";
 import { leaseView, withRenewTime } from "./lease-view.ts";
 import { nodeView } from "./node-view.ts";
@@ -17,6 +18,23 @@ test("a Node's allocatable is what the scheduler gives away, less than its capac
   expect(memberAt(view, "status", "capacity", "cpu")).toBe("4");
   expect(memberAt(view, "status", "allocatable", "cpu")).toBe("3800m");
   expect(memberAt(view, "status", "allocatable", "nvidia.com/gpu")).toBe("2");
+});
+
+test("a Node lists cards, and MIG devices by profile in place of their card", () => {
+  const migDevices = ["1g.10gb", "1g.10gb", "3g.40gb"].map((profile, i) => ({
+    uuid: `MIG-${i}`,
+    profile,
+  }));
+  const [card] = gpus("n1", 1);
+  const [cut] = gpus("n1-mig", 1, { migEnabled: true, migDevices });
+  const cards = [card, cut].filter((gpu) => gpu !== undefined);
+  const status = { ...node.status, inventory: { ...inventory(), gpus: cards } };
+  const allocatable = memberAt(nodeView({ ...node, status }), "status", "allocatable");
+  expect(allocatable).toMatchObject({
+    "nvidia.com/gpu": "1",
+    "nvidia.com/mig-1g.10gb": "2",
+    "nvidia.com/mig-3g.40gb": "1",
+  });
 });
 
 test("a Lease says when its node was last heard, and nothing when this hub never heard it", () => {
