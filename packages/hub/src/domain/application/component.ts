@@ -74,7 +74,11 @@ export function resolveComponent(
     return { name, type, count, problem: problem ?? "" };
   const restartPolicy = restartPolicyOf(template, type);
   const specDigest = context.sha256(canonicalJson({ containers, restartPolicy }));
-  const base = baseOf(component, { restartPolicy, specDigest, containers });
+  const scrape = scrapeOf(effective);
+  const base = {
+    ...baseOf(component, { restartPolicy, specDigest, containers }),
+    ...(scrape === undefined ? {} : { scrape }),
+  };
   const { namespace = "", name: application } = context.application.metadata;
   return {
     name,
@@ -147,6 +151,14 @@ function baseOf(
   };
 }
 
+/** What the autoscaler wants to know of each instance beside its CPU. */
+function scrapeOf({ autoscaling }: EffectivePlacement): DesiredInstance["scrape"] {
+  const names = (autoscaling?.metrics ?? []).flatMap((m) => m.pods?.metric.name ?? []);
+  const endpoint = autoscaling?.endpoint;
+  if (endpoint === undefined || names.length === 0) return undefined;
+  return { port: endpoint.port, path: endpoint.path ?? "/metrics", names: [...new Set(names)] };
+}
+
 /** A Job that would always be restarted never ends: Always counts as OnFailure there. */
 function restartPolicyOf(template: PodTemplate, type: Component["type"]): RestartPolicy {
   const said = template.spec.restartPolicy ?? template.restartPolicy;
@@ -173,6 +185,7 @@ function requestOf(
     nodeSelector: spec.nodeSelector === undefined ? {} : { matchLabels: spec.nodeSelector },
     ...(spec.nodeName === undefined ? {} : { nodeName: spec.nodeName }),
     tolerations: spec.tolerations ?? [],
+    ...(component.scheduling?.spot === true ? { spot: true } : {}),
     ...(fleet === undefined ? {} : { fleet: fleet.facts }),
   };
 }
