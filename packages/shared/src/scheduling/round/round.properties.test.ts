@@ -134,7 +134,7 @@ function expectBooked(fleet: TestFleet, rows: readonly NodeRow[]): void {
 function expectWholeGangs(fleet: TestFleet, jobs: readonly RoundJob[]): void {
   for (const one of jobs) {
     const running = fleet.runningOf(one.id).length;
-    if (running > 0) expect(running).toBeGreaterThanOrEqual(one.minMember);
+    expect(running === 0 || running >= one.minMember).toBe(true);
   }
 }
 
@@ -157,9 +157,9 @@ describe("rounds over random fleets, queues and jobs", () => {
           expectWholeGangs(fleet, life.jobs);
           expectCapability(result, life.queues);
           const waits = new Set(result.waiting.map((w) => w.jobId));
-          for (const one of fleet.input().jobs)
-            if (one.members.length > 0 && !result.evictions.some((e) => e.jobId === one.id))
-              expect(waits).toContain(one.id);
+          const losers = new Set(result.evictions.map((e) => e.jobId));
+          for (const one of fleet.input().jobs.filter((j) => j.members.length > 0))
+            expect(waits.has(one.id) || losers.has(one.id)).toBe(true);
           for (const { message } of result.waiting) expect(message.length).toBeGreaterThan(10);
         });
       }),
@@ -179,11 +179,11 @@ describe("rounds over random fleets, queues and jobs", () => {
             expect(result.placements.map((p) => p.jobId)).toContain(eviction.forJobId);
             expect(by?.preemption).toBe("LowerPriority");
             expect(of?.evictable).toBe(true);
-            if (eviction.reason === "Preempted")
-              expect(of?.priority).toBeLessThan(by?.priority ?? 0);
+            const isLower = (of?.priority ?? 0) < (by?.priority ?? 0);
+            expect(isLower || eviction.reason === "Reclaimed").toBe(true);
             const victim = before.find((run) => run.id === eviction.id);
-            if (victim !== undefined && isPlain && (of?.minMember ?? 0) === 0)
-              expect(isFree(fleet.nodes, victim.placed)).toBe(false);
+            const isJudged = victim !== undefined && isPlain && of?.minMember === 0;
+            expect(isJudged && isFree(fleet.nodes, victim.placed)).toBe(false);
           }
           before = fleet.running;
         });
@@ -296,14 +296,13 @@ describe("shares", () => {
         const fair = waterFilled(nodes * 20, of);
         for (const [i, tasks] of fair.entries()) {
           const share = result.shares.find((s) => s.queue === `q${i}`);
-          if ((of[i]?.demand ?? 0) > 0)
-            expect(share?.fairShare).toBeCloseTo(tasks / (nodes * 20), 9);
+          expect(share?.fairShare).toBeCloseTo(tasks / (nodes * 20), 9);
           expect(Math.abs(fleet.runningOf(`j${i}`).length - tasks)).toBeLessThanOrEqual(1);
         }
       }),
       { seed: 66, numRuns: 300 },
     );
-  });
+  }, 60_000);
 
   test("of several resources are those of dominant-resource fairness: who lacks something has a bottleneck", () => {
     const of = fc.array(
@@ -354,7 +353,7 @@ describe("shares", () => {
       }),
       { seed: 67, numRuns: 300 },
     );
-  });
+  }, 60_000);
 
   test("honour guarantees while there is demand, and take nobody below what it deserves", () => {
     const of = fc.array(
@@ -397,7 +396,7 @@ describe("shares", () => {
       }),
       { seed: 68, numRuns: 300 },
     );
-  });
+  }, 60_000);
 });
 
 test("numbers that are no amounts decide nothing, wherever they stand", () => {
@@ -442,4 +441,4 @@ test("numbers that are no amounts decide nothing, wherever they stand", () => {
     }),
     { seed: 69, numRuns: 150 },
   );
-});
+}, 60_000);

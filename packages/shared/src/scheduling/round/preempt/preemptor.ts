@@ -100,7 +100,9 @@ export class Preemptor {
   ): Placed | undefined {
     const { claim, within, taken } = context;
     const { room, index } = this.#deps;
-    const mayGo = (unit: Unit): boolean => this.#mayGo(unit, claim, within);
+    const judged = new Judged();
+    const mayGo = (unit: Unit): boolean =>
+      this.#isAtHand(unit, within) && judged.get(unit, claim, () => this.#mayGo(unit, claim));
     const sets = victimSets({ nodes: room.nodes, index }, member.shape, mayGo);
     for (const set of sets.slice(0, SETS_TRIED_MAX)) {
       const before = taken.length;
@@ -120,21 +122,27 @@ export class Preemptor {
       const refusal = tree.refusal(claim.queue, claim.amounts);
       if (refusal === undefined) return true;
       const helps = (unit: Unit): boolean =>
-        (unit.amounts[refusal.resource] ?? 0) > 0 && this.#mayGo(unit, claim, refusal.queue);
+        (unit.amounts[refusal.resource] ?? 0) > 0 &&
+        this.#isAtHand(unit, refusal.queue) &&
+        this.#mayGo(unit, claim);
       const next = index.units.find((unit) => index.isRunning(unit) && helps(unit));
       if (next === undefined || !this.#takeAll(index.withGangs([next]), claim, taken)) return false;
     }
   }
 
-  #mayGo(unit: Unit, claim: Claim, within: number): boolean {
-    const { tree, deserved, budgets, index } = this.#deps;
+  /** What of a unit alone keeps it from being evicted. */
+  #isAtHand(unit: Unit, within: number): boolean {
+    const { tree, budgets, index } = this.#deps;
     return (
       unit.run.evictable &&
-      !index.isGrowing(unit) &&
       allows(budgets, unit) &&
-      (within === FLEET || tree.isWithin(unit.queue, within)) &&
-      evictionReason({ tree, deserved }, claim, unit) !== undefined
+      !index.isGrowing(unit) &&
+      (within === FLEET || tree.isWithin(unit.queue, within))
     );
+  }
+
+  #mayGo(unit: Unit, claim: Claim): boolean {
+    return evictionReason(this.#deps, claim, unit) !== undefined;
   }
 
   /** Takes the units one by one, each judged after the ones before; false: one may not go, and some were taken. */
@@ -211,6 +219,21 @@ export class Preemptor {
     if (shape === undefined) return;
     const known = this.#hopeless.get(shape) ?? new Map<string, number>();
     this.#hopeless.set(shape, known.set(hopelessKey(job), job.chunk.length));
+  }
+}
+
+/** Answers of the rules while nothing changes: they are the same for units of one queue, shape and side of the claim's priority. */
+class Judged {
+  readonly #known = new Map<Vector, Map<number, boolean>>();
+
+  get(unit: Unit, claim: Claim, judge: () => boolean): boolean {
+    if (unit.run.jobId === claim.jobId) return false;
+    const key = unit.queue * 2 + Number(unit.priority < claim.priority);
+    const known = this.#known.get(unit.amounts) ?? new Map<number, boolean>();
+    this.#known.set(unit.amounts, known);
+    const answer = known.get(key) ?? judge();
+    known.set(key, answer);
+    return answer;
   }
 }
 

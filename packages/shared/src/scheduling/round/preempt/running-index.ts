@@ -1,3 +1,4 @@
+import type { Shape } from "../../engine/shape.ts";
 import { type Vector, vectorOf } from "../amounts.ts";
 import { priorityOf } from "../gang/pending-job.ts";
 import { compareText, FLEET, type QueueTree } from "../queue/tree.ts";
@@ -10,6 +11,7 @@ export interface Unit {
   readonly priority: number;
   /** Price of its eviction; greatest of all for one that is no number. */
   readonly cost: number;
+  /** Units of one shape share one vector. */
   readonly amounts: Vector;
 }
 
@@ -18,11 +20,13 @@ export class RunningIndex {
   readonly units: readonly Unit[];
   readonly #byNode = new Map<number, Unit[]>();
   readonly #byJob = new Map<string, Set<Unit>>();
+  readonly #nodes: readonly number[];
   /** Gangs that grew in this round. */
   readonly #grown = new Set<string>();
 
   constructor(running: readonly RoundRunning[], tree: QueueTree) {
-    this.units = running.map((run) => unitOf(run, tree)).toSorted(compareUnits);
+    const vectors = new Map<Shape, Vector>();
+    this.units = running.map((run) => unitOf(run, tree, vectors)).toSorted(compareUnits);
     for (const unit of this.units) {
       const { node } = unit.run.placed;
       const onNode = this.#byNode.get(node);
@@ -32,6 +36,12 @@ export class RunningIndex {
       if (ofJob === undefined) this.#byJob.set(unit.run.jobId, new Set([unit]));
       else ofJob.add(unit);
     }
+    this.#nodes = [...this.#byNode.keys()].toSorted((a, b) => a - b);
+  }
+
+  /** Nodes on which something ran when the round began, ascending. */
+  get nodes(): readonly number[] {
+    return this.#nodes;
   }
 
   /** Units on a node, the cheapest to evict first. */
@@ -89,13 +99,16 @@ export class RunningIndex {
   }
 }
 
-function unitOf(run: RoundRunning, tree: QueueTree): Unit {
+function unitOf(run: RoundRunning, tree: QueueTree, vectors: Map<Shape, Vector>): Unit {
+  const { shape } = run.placed;
+  const amounts = vectors.get(shape) ?? vectorOf(shape);
+  vectors.set(shape, amounts);
   return {
     run,
     queue: tree.find(run.queue)?.index ?? FLEET,
     priority: priorityOf(run),
     cost: run.evictionCost >= 0 ? run.evictionCost : Number.POSITIVE_INFINITY,
-    amounts: vectorOf(run.placed.shape),
+    amounts,
   };
 }
 

@@ -28,23 +28,39 @@ export function victimSets(
 ): readonly VictimSet[] {
   const sketch = new NodeSketch(nodes);
   const found: VictimSet[] = [];
-  const hard: (readonly [number, readonly Unit[]])[] = [];
-  for (let node = 0; node < nodes.nodeCount; node++) {
+  const hard: OnNode[] = [];
+  for (const node of index.nodes) {
     if (!passesClass(nodes, shape, node)) continue;
-    const units = index.on(node).filter(mayGo);
-    if (units.length === 0) continue;
-    const single = units.filter((unit) => fitsWithout(sketch.reset(node), shape, [unit]));
-    for (const unit of single) found.push({ node, units: index.withGangs([unit]) });
-    const isSettled = single.some((unit) => index.surplus(unit) > 0);
-    if (!isSettled && units.length > 1 && fitsWithout(sketch.reset(node), shape, units))
-      hard.push([node, units]);
+    const on = { node, shape, units: index.on(node).filter(mayGo) };
+    if (on.units.length === 0) continue;
+    const single = bestSingle(sketch, on, index);
+    if (single !== undefined) found.push(single);
+    if (single?.units.length !== 1 && on.units.length > 1) hard.push(on);
   }
-  const combined = hard.toSorted((a, b) => a[1].length - b[1].length || a[0] - b[0]);
-  if (!found.some((set) => set.units.length === 1))
-    for (const [node, units] of combined.slice(0, COMBINED_NODES_MAX))
-      for (const picked of combinations(sketch, { node, shape, units }))
-        found.push({ node, units: index.withGangs(picked) });
+  if (!found.some((set) => set.units.length === 1)) {
+    const possible = hard.filter((on) => fitsWithout(sketch.reset(on.node), shape, on.units));
+    const ordered = possible.toSorted((a, b) => a.units.length - b.units.length || a.node - b.node);
+    for (const on of ordered.slice(0, COMBINED_NODES_MAX))
+      for (const picked of combinations(sketch, on))
+        found.push({ node: on.node, units: index.withGangs(picked) });
+  }
   return found.toSorted(compareSets);
+}
+
+/** The best set that one unit begins. */
+function bestSingle(
+  sketch: NodeSketch,
+  { node, shape, units }: OnNode,
+  index: RunningIndex,
+): VictimSet | undefined {
+  sketch.reset(node);
+  let best: VictimSet | undefined;
+  for (const unit of units) {
+    if (!fitsWithout(sketch, shape, [unit])) continue;
+    const set = { node, units: index.withGangs([unit]) };
+    if (best === undefined || compareSets(set, best) < 0) best = set;
+  }
+  return best;
 }
 
 interface OnNode {
