@@ -20,6 +20,7 @@ import { MqttLink } from "../adapters/mqtt/mqtt-link.ts";
 import { MachineProbe } from "../adapters/probes/machine-probe.ts";
 import { NvidiaSmi } from "../adapters/probes/nvidia-smi.ts";
 import { SessionCpu } from "../adapters/probes/session-cpu.ts";
+import { HttpMetricsPages } from "../adapters/probes-health/metrics-page.ts";
 import { HostProbeRunner } from "../adapters/probes-health/probe-runner.ts";
 import { readBootId } from "../adapters/runtime/proc.ts";
 import { HostProcessRuntime } from "../adapters/runtime/process-runtime.ts";
@@ -168,8 +169,13 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
     { clock, log, onExit: () => reconciler.wake() },
   );
   const usage = new UsageCollector(
-    {},
-    { ...deps, probe: new SessionCpu(), onMoved: () => reconciler.wake() },
+    { host: config.nodeAddress },
+    {
+      ...deps,
+      probe: new SessionCpu(),
+      pages: new HttpMetricsPages(),
+      onMoved: () => reconciler.wake(),
+    },
   );
   const reconciler: Reconciler = new Reconciler(
     {
@@ -183,7 +189,7 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
       ...deps,
       runtime,
       probeRunner: new HostProbeRunner({ workDir }),
-      milliCpuOf: (id) => usage.milliCpuOf(id),
+      useOf: (id) => usage.useOf(id),
       onChange: () => link.wake(),
     },
   );

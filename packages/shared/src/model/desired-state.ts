@@ -33,6 +33,14 @@ export const DesiredInstance = Type.Object({
   activeDeadlineSeconds: Type.Optional(Type.Integer({ minimum: 1 })),
   terminationGracePeriodSeconds: Type.Integer({ minimum: 0 }),
   containers: Type.Array(Container, { minItems: 1, maxItems: 16 }),
+  /** Metrics that the hub asks for, where the instance tells them. A change of it restarts nothing. */
+  scrape: Type.Optional(
+    Type.Object({
+      port: Type.Integer({ minimum: 1, maximum: 65_535 }),
+      path: Type.String({ pattern: "^/", maxLength: 1_024 }),
+      names: Type.Array(Type.String({ maxLength: 128 }), { maxItems: 16 }),
+    }),
+  ),
   /** Accelerators of the instance, shared by its containers. Another set means a restart. */
   devices: Type.Optional(Type.Array(DeviceShare, { minItems: 1, maxItems: GPUS_MAX })),
 });

@@ -9,7 +9,7 @@ import type { InstancePhase, ReportedState } from "@flotilla/shared/model/report
 import type { Notice } from "@flotilla/shared/protocol/up/notice";
 import type { InstanceRecord } from "../../domain/reconcile/instance-record.ts";
 import { plan } from "../../domain/reconcile/plan.ts";
-import { reportedState } from "../../domain/reconcile/report.ts";
+import { type InstanceUse, reportedState } from "../../domain/reconcile/report.ts";
 import type { Health, Now, PlanInput, SentSignals, Step } from "../../domain/reconcile/step.ts";
 import type { AgentStore } from "../state/ports.ts";
 import { type AgentIdentity, makeExecutor } from "./executors.ts";
@@ -43,8 +43,8 @@ export interface ReconcilerDeps {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** CPU use of an instance, thousandths of a core; absent, or undefined: not known. */
-  readonly milliCpuOf?: (id: string) => number | undefined;
+  /** What an instance uses; absent: nothing is known. */
+  readonly useOf?: (id: string) => InstanceUse;
   /** Something waits in the outbox: wakes the link. */
   readonly onChange: (reported: ReportedState) => void;
 }
@@ -119,7 +119,7 @@ export class Reconciler implements Service {
       convergedRevision: this.#deps.store.convergedRevision(),
       records: this.#deps.store.instances(),
       health: this.#monitor.health(),
-      ...(this.#deps.milliCpuOf === undefined ? {} : { milliCpuOf: this.#deps.milliCpuOf }),
+      ...(this.#deps.useOf === undefined ? {} : { useOf: this.#deps.useOf }),
     });
   }
 

@@ -14,20 +14,23 @@ export const REPORTED_MESSAGE_LENGTH_MAX = 256;
 /** Above so many instances messages are left out, so that a report stays within one packet (UP_PACKET_BYTES_MAX). */
 export const REPORTED_MESSAGES_MAX = 250;
 
+/** What was measured of a running instance; what is absent is not known. */
+export type InstanceUse = Pick<ReportedInstance, "milliCpu" | "metrics">;
+
 /** What the agent tells of everything that it runs. Pure: the same facts give the same report, so only changes are sent. */
 export function reportedState(facts: {
   readonly desired: DesiredState | undefined;
   readonly convergedRevision: number;
   readonly records: readonly InstanceRecord[];
   readonly health: ReadonlyMap<string, Health>;
-  /** CPU use of an instance, thousandths of a core; absent, or undefined: not known. */
-  readonly milliCpuOf?: (id: string) => number | undefined;
+  /** What an instance uses; absent: nothing is known. */
+  readonly useOf?: (id: string) => InstanceUse;
 }): ReportedState {
   const records = new Map(facts.records.map((r) => [r.id, r]));
   const notYet = (facts.desired?.instances ?? []).filter((i) => !records.has(i.id));
   const instances = [
     ...facts.records.map((record) =>
-      withUse(reportedInstance(record, facts.health.get(record.id)), facts.milliCpuOf),
+      withUse(reportedInstance(record, facts.health.get(record.id)), facts.useOf?.(record.id)),
     ),
     ...notYet.map((i): ReportedInstance => pending(i.id, i.specDigest)),
   ].sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -39,12 +42,8 @@ export function reportedState(facts: {
   };
 }
 
-function withUse(
-  instance: ReportedInstance,
-  milliCpuOf: ((id: string) => number | undefined) | undefined,
-): ReportedInstance {
-  const milliCpu = instance.phase === "Running" ? milliCpuOf?.(instance.id) : undefined;
-  return milliCpu === undefined ? instance : { ...instance, milliCpu };
+function withUse(instance: ReportedInstance, use: InstanceUse | undefined): ReportedInstance {
+  return instance.phase === "Running" ? { ...instance, ...use } : instance;
 }
 
 function pending(id: string, specDigest: string): ReportedInstance {
