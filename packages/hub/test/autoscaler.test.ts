@@ -99,3 +99,31 @@ test("a policy's autoscaling counts for the Application that it means", async ()
   await fleet.use(200);
   expect(await fleet.tick()).toBe(4);
 });
+
+test("a metric that instances tell is asked for without a restart, and scales", async () => {
+  const fleet = new Fleet();
+  await fleet.start(2, { minReplicas: 2, maxReplicas: 2 });
+  const digest = fleet.world.assignment("web-api-0").spec.desired.specDigest;
+  const autoscaling: Autoscaling = {
+    minReplicas: 1,
+    maxReplicas: 8,
+    endpoint: { port: 9100 },
+    metrics: [
+      {
+        type: "Pods",
+        pods: { metric: { name: "queue" }, target: { type: "AverageValue", averageValue: "10" } },
+      },
+    ],
+  };
+  const component = { ...deployment("api", 2), autoscaling };
+  await fleet.world.apply("Application", "web", { components: [component] });
+  await fleet.world.converge(fleet.controller);
+  const { desired } = fleet.world.assignment("web-api-0").spec;
+  expect(desired.scrape).toEqual({ port: 9100, path: "/metrics", names: ["queue"] });
+  expect(desired.specDigest).toBe(digest);
+  for (const a of fleet.world.assignments("api")) {
+    const reported = { ...a.status?.reported, metrics: { queue: 15 } };
+    await fleet.world.put({ ...a, status: { ...a.status, reported } } as typeof a);
+  }
+  expect(await fleet.tick()).toBe(3);
+});
