@@ -1,4 +1,7 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { parseAllDocuments } from "yaml";
 import type { ServedKind } from "../src/app/resources/ports.ts";
 import {
   application,
@@ -121,4 +124,24 @@ test("an Application may say how it waits and what may be done to it", async () 
   };
   const body = application("shop", [{ ...deployment("web"), scheduling }]);
   await service.create("Application", "default", body, STRICT);
+});
+
+test("the example's queues and classes are taken as they stand", async () => {
+  const { service } = testResources();
+  const file = join(import.meta.dirname, "../../../examples/queues.yaml");
+  const documents = parseAllDocuments(readFileSync(file, "utf8"));
+  const names: string[] = [];
+  for (const document of documents) {
+    const manifest = document.toJS() as { kind: ServedKind };
+    const { object, warnings } = await service.create(manifest.kind, "", manifest, STRICT);
+    expect(warnings).toEqual([]);
+    names.push(`${manifest.kind} ${object.metadata.name}`);
+  }
+  expect(names).toEqual([
+    "Queue ai",
+    "Queue ai-training",
+    "Queue ai-inference",
+    "PriorityClass high-priority",
+    "PriorityClass patient",
+  ]);
 });

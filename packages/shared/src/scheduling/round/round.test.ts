@@ -1,6 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { CORE, job, NOW_MS, queue, row, shape, TestFleet } from "../../testing/round-fleet.ts";
-import type { RoundResult } from "./types.ts";
+import { RESERVED_MEMBERS_MAX } from "./backfill/reservation.ts";
+import { PREEMPTION_SEARCHES_MAX } from "./preempt/preemptor.ts";
+import { runRound } from "./round.ts";
+import type { PlaceMember, RoundResult } from "./types.ts";
 
 const placedOf = (result: RoundResult): readonly string[] =>
   result.placements.map((p) => p.memberId);
@@ -287,5 +290,56 @@ describe("a job that waits for room", () => {
     const result = fleet.round();
     expect(placedOf(result)).toEqual(["z/0"]);
     expect(CORE.milliCpu).toBe(1_000);
+  });
+});
+
+describe("a round ends", () => {
+  test("after so many placements, and the rest has its turn in the next", () => {
+    const fleet = new TestFleet([row()]);
+    fleet.add(job("a", { count: 8 }));
+    const result = fleet.round({ limits: { placementsMax: 5 } });
+    expect(result.placements).toHaveLength(5);
+    expect(result.waiting).toEqual([
+      expect.objectContaining({ jobId: "a", reason: "RoundFull", count: 3 }),
+    ]);
+    expect(fleet.round().placements).toHaveLength(3);
+  });
+
+  test(`its searches for victims after ${PREEMPTION_SEARCHES_MAX} jobs, or fewer when asked`, () => {
+    const fleet = new TestFleet([row()]);
+    fleet.add(job("low", { count: 8 }));
+    fleet.round();
+    fleet.add(...["a", "b", "c"].map((id) => job(id, { priority: 1 })));
+    const result = fleet.round({ limits: { preemptionSearchesMax: 2 } });
+    expect(result.evictions).toHaveLength(2);
+    expect(reasonOf(result, "c")).toBe("NoRoom");
+  });
+
+  test(`keeping room for a gang of more than ${RESERVED_MEMBERS_MAX} members: there is none`, () => {
+    for (const more of [0, 1]) {
+      const count = RESERVED_MEMBERS_MAX + more;
+      const fleet = new TestFleet([row({ milliCpu: count * 1_000 })]);
+      fleet.add(job("runs"));
+      fleet.round();
+      fleet.add(job("head", { count, minMember: count }));
+      expect(fleet.round().reservation === undefined).toBe(more === 1);
+    }
+  });
+});
+
+describe("a place", () => {
+  test("can be chosen by the caller, who sees no half of a gang", () => {
+    const fleet = new TestFleet([row(), row()]);
+    const second = Uint8Array.of(0, 1);
+    fleet.nodes.setClass(1, 1);
+    fleet.engine.changed(1);
+    fleet.add(job("a", { count: 9, minMember: 9 }), job("b", { count: 2 }));
+    const place: PlaceMember = (member, trial) => trial.place({ ...member.shape, classes: second });
+    const result = runRound(fleet.input(), { engine: fleet.engine, nodes: fleet.nodes, place });
+    expect(result.placements.map((p) => [p.memberId, p.placed.node])).toEqual([
+      ["b/0", 1],
+      ["b/1", 1],
+    ]);
+    expect([...fleet.nodes.milliCpuFree]).toEqual([8_000, 6_000]);
   });
 });

@@ -14,7 +14,7 @@ import { victimSets } from "./victim-search.ts";
 export const PREEMPTION_SEARCHES_MAX = 100;
 
 /** Victim sets that are tried for one member: the first can fail on a budget, a gang or a rule of placement. */
-const SETS_TRIED_MAX = 8;
+export const SETS_TRIED_MAX = 8;
 
 /** A unit that was evicted, and why. */
 export interface Taken {
