@@ -37,9 +37,8 @@ function perInstance(line: CostOutcome, name: "costPerHour" | "billPerHour"): nu
   return line.placed === 0 ? 0 : line[name] / line.placed;
 }
 
-function groupHead(group: readonly CostRun[]): Pick<CostRun, "strategy" | "load"> {
-  const [{ strategy, load } = { strategy: PRICE_BLIND, load: 0 }] = group;
-  return { strategy, load };
+function groupHead([first]: readonly CostRun[]): Pick<CostRun, "strategy" | "load"> {
+  return { strategy: first?.strategy ?? PRICE_BLIND, load: first?.load ?? 0 };
 }
 
 function meanOf(group: readonly CostRun[]): CostOutcome {

@@ -195,7 +195,7 @@ describe("notices", () => {
       ["SchedulingProfile", "True", "InUse", 1],
       ["PerformanceProfile", "False", "ControllerNotAvailable", 1],
       ["CrossClusterEndpoint", "False", "ControllerNotAvailable", 1],
-      ["NetworkOptimizationPolicy", "False", "ControllerNotAvailable", 1],
+      ["NetworkOptimizationPolicy", "True", "InUse", 1],
       ["NetworkPartitionPolicy", "False", "ControllerNotAvailable", 1],
       ["Cluster", "Unknown", "ControllerNotAvailable", 1],
     ]);

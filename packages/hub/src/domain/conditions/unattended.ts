@@ -25,9 +25,12 @@ export const NOTICES = {
   },
   PerformanceProfile: unavailable("stored, not acted on: nothing is set on any node or in the hub"),
   CrossClusterEndpoint: unavailable("stored, not acted on: no tunnel is set up"),
-  NetworkOptimizationPolicy: unavailable(
-    "stored, not acted on: no probing, routing, compression or encryption beyond that of the hub's own links",
-  ),
+  NetworkOptimizationPolicy: {
+    status: "True",
+    reason: "InUse",
+    message:
+      "routing.probe of the first policy by name that has it counts for the latency matrix between sites; no routing, compression or encryption beyond that of the hub's own links",
+  },
   NetworkPartitionPolicy: unavailable(
     "stored, not acted on: a node that is cut off keeps running what it has, and what was on a lost node is placed elsewhere, both with fixed times",
   ),
