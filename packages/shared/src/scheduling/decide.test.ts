@@ -304,8 +304,8 @@ describe("scores", () => {
     expect(
       candidates.map((c) => [c.node, c.score?.toFixed(3), c.parts?.resource.toFixed(3)]),
     ).toEqual([
-      ["b", "0.751", "0.581"],
-      ["a", "0.732", "0.384"],
+      ["b", "0.727", "0.500"],
+      ["a", "0.669", "0.173"],
     ]);
   });
 

@@ -58,9 +58,10 @@ export function weightedScore(parts: ScoreParts, weights: ScoreParts): number {
 }
 
 /**
- * Least waste. CPU, memory and storage spread: the share that is left afterwards. GPUs by what the fleet loses: mostly the
- * opportunity cost in GPUs (slices cut badly, devices that the node's CPU does not reach for any more), and among equals the
- * fuller node, so that whole idle machines stay for large jobs.
+ * Least waste. Without GPUs CPU, memory and storage spread: the share that is left afterwards. A node with GPUs is judged by
+ * what the fleet loses: the opportunity cost in GPUs (slices cut badly, devices that the node's CPU does not reach for any
+ * more), and among equals the fuller node, so that whole idle machines stay for large jobs. Its CPU counts through the GPUs
+ * that it serves; spreading it would leave a little on every node and none for the next job.
  */
 function resourcePart(
   node: NodeFacts,
@@ -69,17 +70,16 @@ function resourcePart(
   const [all, left, asked] = [allocatable(node), free(node), request.amounts];
   const spread = (total: number, rest: number, ask: number): number =>
     total > 0 ? (rest - ask) / total : 1;
-  const gpu = (): number => {
-    if (all.gpuCount === 0) return 1;
+  if (all.gpuCount > 0 && amount(weights.gpu) > 0) {
     const lost = resourcePartOf(gpusLost(node, request, values));
     const idleRatio = (freeGpus(node) - gpusOf(request)) / all.gpuCount;
     return lost * (1 - FULLER_SHARE) + unit(1 - idleRatio) * FULLER_SHARE;
-  };
+  }
   const terms: readonly (readonly [number, number])[] = [
     [weights.cpu, spread(all.milliCpu, left.milliCpu, asked.milliCpu)],
     [weights.memory, spread(all.memoryBytes, left.memoryBytes, asked.memoryBytes)],
     [weights.storage, spread(all.diskBytes, left.diskBytes, asked.diskBytes)],
-    [weights.gpu, gpu()],
+    [weights.gpu, 1],
   ];
   const total = terms.reduce((sum, [w]) => sum + amount(w), 0);
   if (total === 0) return NEUTRAL;
@@ -124,7 +124,7 @@ function gpusOf({ gpu }: PlacementRequest): number {
 }
 
 /** Share of the GPU term that likes fuller nodes. */
-export const FULLER_SHARE = 0.1;
+export const FULLER_SHARE = 0.02;
 
 /** Share of the asked attributes that site carries, divided by one more for each PreferNoSchedule taint not tolerated. */
 export function compliancePart(node: NodeFacts, request: PlacementRequest): number {

@@ -147,6 +147,8 @@ export class FleetScore implements NodeScore {
   resource(shape: FleetShape, row: number): number {
     if (shape.resourceWeight === 0) return NEUTRAL;
     const first = row * STRIDE;
+    const gpus = f64(this.#rows, first + GPUS);
+    if (gpus > 0 && shape.gpuWeight > 0) return unit(this.#gpuTerm(shape, row, gpus));
     const { milliCpuFree, memoryFree, diskFree } = this.#nodes;
     const sum =
       shape.cpuWeight *
@@ -155,7 +157,7 @@ export class FleetScore implements NodeScore {
         spread(f64(this.#rows, first + MEMORY), f64(memoryFree, row), shape.memoryBytes) +
       shape.storageWeight *
         spread(f64(this.#rows, first + DISK), f64(diskFree, row), shape.diskBytes) +
-      shape.gpuWeight * this.#gpuTerm(shape, row);
+      shape.gpuWeight;
     return unit(sum / shape.resourceWeight);
   }
 
@@ -176,9 +178,7 @@ export class FleetScore implements NodeScore {
     this.#sumGpus(row);
   }
 
-  #gpuTerm(shape: FleetShape, row: number): number {
-    const gpus = f64(this.#rows, row * STRIDE + GPUS);
-    if (gpus === 0) return 1;
+  #gpuTerm(shape: FleetShape, row: number, gpus: number): number {
     const lost = resourcePartOf(this.#opportunity.gpusLost(shape, row));
     const gpusFree = f64(this.#rows, row * STRIDE + GPU_MILLI_FREE) / MILLI_PER_GPU;
     const idleRatio = (gpusFree - shape.gpusAsked) / gpus;

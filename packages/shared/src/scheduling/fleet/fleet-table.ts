@@ -150,11 +150,14 @@ export class FleetTable {
     weights: Weights,
     adjustment: Adjustment = NO_ADJUSTMENT,
   ): FleetShape {
-    return this.#rows.shapeOf({
+    const shape = this.#rows.shapeOf({
       request,
       weights,
       topologyBase: topologyBaseOf(request, adjustment),
     });
+    // Rounds look at its classes before they ask for a node.
+    this.#rows.score.prepare(shape);
+    return shape;
   }
 
   /** The best node, or NO_NODE. Always the one of a scan over all nodes. */

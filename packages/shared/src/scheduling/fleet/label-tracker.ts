@@ -51,6 +51,23 @@ export class LabelTracker {
     }
   }
 
+  /**
+   * The node as a class sees it. What no request names is left out, for another request may name it later, and then the nodes that
+   * stay in the class are those without it.
+   */
+  coarse(facts: NodeFacts): NodeFacts {
+    const labels: Record<string, string> = {};
+    let name = SOME_VALUE;
+    for (const [key, { values }] of this.#keys) {
+      const value = valueOf(facts, key);
+      if (value === undefined) continue;
+      const shown = values.has(value) ? value : SOME_VALUE;
+      if (key === NODE_NAME) name = shown;
+      else labels[key] = shown;
+    }
+    return { ...facts, name, labels };
+  }
+
   /** What of the node's name and labels counts. */
   partOf(facts: NodeFacts): readonly string[] {
     const part: string[] = [];
@@ -62,6 +79,9 @@ export class LabelTracker {
     return part.toSorted();
   }
 }
+
+/** Stands for a value that no request names; no label has it. */
+const SOME_VALUE = "some value";
 
 function valueOf(facts: NodeFacts, key: string): string | undefined {
   if (key === NODE_NAME) return facts.name;

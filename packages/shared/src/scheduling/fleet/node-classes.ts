@@ -6,7 +6,7 @@ export const NO_CLASS = 0;
 
 /** Nodes that no static filter and no static part of a score can tell apart. */
 export interface NodeClass {
-  /** One of them; what it has free says nothing. Undefined: the class of rows without a node. */
+  /** One of them without what tells it from the others; what it has free says nothing. Undefined: the class of rows without a node. */
   representative: NodeFacts | undefined;
   /** Nodes of the class. */
   count: number;
@@ -66,7 +66,8 @@ export class NodeClasses {
     return this.#list[a]?.lastingKey === this.#list[b]?.lastingKey;
   }
 
-  #make(keys: Pick<NodeClass, "key" | "lastingKey">, representative: NodeFacts): number {
+  #make(keys: Pick<NodeClass, "key" | "lastingKey">, facts: NodeFacts): number {
+    const representative = this.#labels.coarse(facts);
     const number = this.#free.pop() ?? this.#list.length;
     this.changes++;
     this.#list[number] = { representative, count: 0, madeAt: this.changes, ...keys };

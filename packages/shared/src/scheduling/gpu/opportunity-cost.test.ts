@@ -53,7 +53,7 @@ describe("opportunity cost", () => {
 });
 
 test("the resource part is a half where nothing is lost, falls with what is lost and stays within 0 and 1", () => {
-  expect([resourcePartOf(0), resourcePartOf(1), resourcePartOf(-1)]).toEqual([0.5, 0.25, 0.75]);
+  expect([resourcePartOf(0), resourcePartOf(0.5), resourcePartOf(-0.5)]).toEqual([0.5, 0.25, 0.75]);
   expect(resourcePartOf(1e9)).toBeGreaterThanOrEqual(0);
   expect(resourcePartOf(-1e9)).toBeLessThanOrEqual(1);
 });

@@ -40,7 +40,7 @@ export function opportunityCost(values: GpuValues, room: GpuRoom, ask: GpuAsk): 
 }
 
 /** GPUs lost at which the resource part is halfway between "loses nothing" and its end. */
-export const GPUS_LOST_HALF = 1;
+export const GPUS_LOST_HALF = 0.5;
 
 /** GPUs lost as a part in (0, 1): 0.5 loses nothing, less loses some, more uses GPUs that were stranded. */
 export function resourcePartOf(gpusLost: number): number {

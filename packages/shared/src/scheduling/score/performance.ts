@@ -16,6 +16,9 @@ const NETWORK_HALF_BITS_PER_SECOND = 1e9;
 /** Durable writes per second; a disk without a cache that survives a power cut does about so many. */
 const DISK_HALF_WRITES_PER_SECOND = 1_000;
 
+/** Steps in which a load counts, so that the noise of readings moves no decision. */
+const LOAD_STEPS = 20;
+
 /** What is measured weighs so much of the part; the rest is how idle the machine is. */
 const MEASURED_SHARE = 0.5;
 
@@ -82,5 +85,6 @@ function idlePart({ usage, capacity }: NodeFacts): number {
     usage.pressure?.memoryRatio,
     usage.pressure?.ioRatio,
   ].filter(isKnown);
-  return loads.length === 0 ? NEUTRAL : 1 - Math.min(1, Math.max(...loads));
+  if (loads.length === 0) return NEUTRAL;
+  return 1 - Math.round(Math.min(1, Math.max(...loads)) * LOAD_STEPS) / LOAD_STEPS;
 }
