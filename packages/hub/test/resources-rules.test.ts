@@ -106,6 +106,11 @@ test.each([
     "spec.components[0].autoscaling.endpoint: Required value: say the port at which each instance tells its metrics",
   ],
   [
+    "a Job that is to be shared out",
+    [{ ...job({}), placement: { replicaScheduling: { replicaDivisionPreference: "Spread" } } }],
+    "spec.components[0].placement.replicaScheduling: Forbidden: only the replicas of a Deployment are shared out and scaled",
+  ],
+  [
     "duplicated and divided at once",
     [
       placed({

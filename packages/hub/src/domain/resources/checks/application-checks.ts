@@ -2,7 +2,7 @@ import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Component } from "@flotilla/shared/model/resources/application";
 import { matchesSelector } from "@flotilla/shared/model/selectors";
 import type { Cause } from "../api-error.ts";
-import { duplicates, invalidValue } from "../causes.ts";
+import { duplicates, forbiddenValue, invalidValue } from "../causes.ts";
 import { dnsLabelCauses } from "../names.ts";
 import { autoscalingCauses } from "./autoscaling-checks.ts";
 import { divisionCauses } from "./division-checks.ts";
@@ -31,6 +31,7 @@ function componentCauses(field: string, component: Component): Cause[] {
     ...dnsLabelCauses(`${field}.name`, component.name),
     ...placementCauses(`${field}.placement`, component.placement),
     ...divisionCauses(`${field}.placement`, component.placement),
+    ...(component.type === "Job" ? jobCauses(field, component) : []),
     ...autoscalingCauses(`${field}.autoscaling`, component.autoscaling),
     ...gangCauses(`${field}.volcano.minMember`, component),
     ...podTemplateCauses(template, component.template.spec.template, component.type),
@@ -69,6 +70,28 @@ function membersMax(component: Component): readonly [number, string] {
   }
   const { replicas = 1 } = component.template.spec;
   return [Math.max(replicas, component.autoscaling?.maxReplicas ?? 0), "replicas"];
+}
+
+/** What counts for the replicas of a Deployment alone. */
+function jobCauses(
+  field: string,
+  { placement, autoscaling }: Extract<Component, { type: "Job" }>,
+): Cause[] {
+  const given = {
+    "placement.replicaScheduling": placement?.replicaScheduling,
+    "placement.spreadConstraints": placement?.spreadConstraints,
+    autoscaling,
+  };
+  return Object.entries(given).flatMap(([name, value]) =>
+    value === undefined
+      ? []
+      : [
+          forbiddenValue(
+            `${field}.${name}`,
+            "only the replicas of a Deployment are shared out and scaled; remove it, or make the component a Deployment",
+          ),
+        ],
+  );
 }
 
 function deploymentSelectorCauses(
