@@ -74,10 +74,8 @@ function tierBetween(a: DeviceFacts, b: DeviceFacts): GpuTier {
   return a.links.get(b.uuid) ?? b.links.get(a.uuid) ?? "system";
 }
 
-/** A set of devices and what it is judged by; lower is better in each. */
-interface DeviceSet {
-  /** Positions among the candidates. */
-  readonly members: readonly number[];
+/** What a set of devices is judged by; lower is better in each. */
+interface Verdict {
   /** 1: farther apart than asked. */
   readonly missed: number;
   /** Slots in steps, and milli that stay free on devices that are cut. */
@@ -85,6 +83,11 @@ interface DeviceSet {
   readonly leftover: number;
   readonly worst: number;
   readonly sum: number;
+}
+
+interface DeviceSet extends Verdict {
+  /** Positions among the candidates. */
+  readonly members: readonly number[];
 }
 
 /** How far a device is from those of a set: the farthest rank, and all ranks together. */
@@ -100,6 +103,8 @@ class Search {
   readonly #asked: number;
   readonly #slots: readonly number[];
   readonly #leftovers: readonly number[];
+  /** Rank of each pair, row by row; empty where one device is asked for. */
+  readonly #ranks: Uint8Array;
 
   constructor(candidates: readonly DeviceFacts[], gpu: GpuRequest, values: GpuValues | undefined) {
     this.#candidates = candidates;
@@ -107,6 +112,13 @@ class Search {
     this.#asked = gpu.topology === undefined ? GPU_TIERS.length : tierRank(gpu.topology);
     this.#slots = candidates.map(({ freeMilli }) => slotOf(freeMilli, gpu.milli, values));
     this.#leftovers = candidates.map(({ freeMilli }) => freeMilli - gpu.milli);
+    this.#ranks = Uint8Array.from(
+      gpu.count === 1
+        ? []
+        : candidates.flatMap((a) =>
+            candidates.map((b) => (a === b ? 0 : tierRank(tierBetween(a, b)))),
+          ),
+    );
   }
 
   /** Sets in order of their indexes; of equal ones the first stays. */
@@ -137,32 +149,43 @@ class Search {
 
   #grownFrom(seed: number): DeviceSet {
     let set = this.#joined(EMPTY, seed, { worst: 0, sum: 0 });
-    const distances: Distance[] = this.#candidates.map((_, other) => this.#distance(set, other));
+    const size = this.#candidates.length;
+    const distances: { worst: number; sum: number }[] = Array.from({ length: size }, (_, other) => {
+      const rank = this.#rank(seed, other);
+      return { worst: rank, sum: rank };
+    });
     const taken = new Set([seed]);
     while (taken.size < this.#count) {
-      let next: DeviceSet | undefined;
+      let next: Verdict | undefined;
       let joining = seed;
-      for (const [member, distance] of distances.entries()) {
-        if (taken.has(member)) continue;
-        const joined = this.#joined(set, member, distance);
+      for (let member = 0; member < size; member++) {
+        const distance = distances[member];
+        if (distance === undefined || taken.has(member)) continue;
+        const joined = this.#judged(set, member, distance);
         if (next !== undefined && !isBetter(joined, next)) continue;
         next = joined;
         joining = member;
       }
-      set = next ?? set;
+      if (next !== undefined) set = { ...next, members: [...set.members, joining] };
       taken.add(joining);
-      for (const [member, { worst, sum }] of distances.entries()) {
+      for (let member = 0; member < size; member++) {
+        const distance = distances[member];
         const rank = this.#rank(joining, member);
-        distances[member] = { worst: Math.max(worst, rank), sum: sum + rank };
+        if (distance === undefined) continue;
+        distance.worst = Math.max(distance.worst, rank);
+        distance.sum += rank;
       }
     }
     return set;
   }
 
   #joined(set: DeviceSet, member: number, distance: Distance): DeviceSet {
+    return { ...this.#judged(set, member, distance), members: [...set.members, member] };
+  }
+
+  #judged(set: DeviceSet, member: number, distance: Distance): Verdict {
     const worst = Math.max(set.worst, distance.worst);
     return {
-      members: [...set.members, member],
       missed: worst > this.#asked ? 1 : 0,
       slot: set.slot + (this.#slots[member] ?? 0),
       leftover: set.leftover + (this.#leftovers[member] ?? 0),
@@ -177,21 +200,18 @@ class Search {
   }
 
   #rank(a: number, b: number): number {
-    const [one, other] = [this.#candidates[a], this.#candidates[b]];
-    return one === undefined || other === undefined || one === other
-      ? 0
-      : tierRank(tierBetween(one, other));
+    return this.#ranks[a * this.#candidates.length + b] ?? 0;
   }
 }
 
 const EMPTY: DeviceSet = { members: [], missed: 0, slot: 0, leftover: 0, worst: 0, sum: 0 };
 
-const CRITERIA = ["missed", "slot", "leftover", "worst", "sum"] as const;
-
-function isBetter(a: DeviceSet, b: DeviceSet): boolean {
-  for (const criterion of CRITERIA)
-    if (a[criterion] !== b[criterion]) return a[criterion] < b[criterion];
-  return false;
+function isBetter(a: Verdict, b: Verdict): boolean {
+  if (a.missed !== b.missed) return a.missed < b.missed;
+  if (a.slot !== b.slot) return a.slot < b.slot;
+  if (a.leftover !== b.leftover) return a.leftover < b.leftover;
+  if (a.worst !== b.worst) return a.worst < b.worst;
+  return a.sum < b.sum;
 }
 
 /** Worth that a device loses, in whole steps. */
