@@ -66,21 +66,15 @@ test("a queue may not be named like the fleet itself", async () => {
 describe("a PriorityClass", () => {
   test("is written as Kubernetes writes it", async () => {
     const { service } = testResources();
+    const fields = { globalDefault: false, description: "what pays", preemptionPolicy: "Never" };
     for (const [name, value] of [
       ["high-priority", 1_000],
       ["system-node-critical", 2_000_001_000],
-    ] as const)
-      await service.create(
-        "PriorityClass",
-        "",
-        priorityClass(name, {
-          value,
-          globalDefault: false,
-          description: "what pays",
-          preemptionPolicy: "Never",
-        }),
-        STRICT,
-      );
+    ] as const) {
+      const body = priorityClass(name, { ...fields, value });
+      const { object } = await service.create("PriorityClass", "", body, STRICT);
+      expect(object).toMatchObject({ apiVersion: "scheduling.k8s.io/v1", ...fields, value });
+    }
   });
 
   test("that is no number, or above what users may give, is refused", async () => {
@@ -123,7 +117,8 @@ test("an Application may say how it waits and what may be done to it", async () 
     disruptionBudget: { maxUnavailable: "25%" },
   };
   const body = application("shop", [{ ...deployment("web"), scheduling }]);
-  await service.create("Application", "default", body, STRICT);
+  const { object } = await service.create("Application", "default", body, STRICT);
+  expect(object).toMatchObject({ spec: { components: [{ scheduling }] } });
 });
 
 test("the example's queues and classes are taken as they stand", async () => {
@@ -132,10 +127,10 @@ test("the example's queues and classes are taken as they stand", async () => {
   const documents = parseAllDocuments(readFileSync(file, "utf8"));
   const names: string[] = [];
   for (const document of documents) {
-    const manifest = document.toJS() as { kind: ServedKind };
-    const { object, warnings } = await service.create(manifest.kind, "", manifest, STRICT);
+    const manifest = document.toJS() as { kind: ServedKind; metadata: { name: string } };
+    const { warnings } = await service.create(manifest.kind, "", manifest, STRICT);
     expect(warnings).toEqual([]);
-    names.push(`${manifest.kind} ${object.metadata.name}`);
+    names.push(`${manifest.kind} ${manifest.metadata.name}`);
   }
   expect(names).toEqual([
     "Queue ai",

@@ -100,9 +100,13 @@ export class Preemptor {
   ): Placed | undefined {
     const { claim, within, taken } = context;
     const { room, index } = this.#deps;
-    const judged = new Judged();
-    const mayGo = (unit: Unit): boolean =>
-      this.#isAtHand(unit, within) && judged.get(unit, claim, () => this.#mayGo(unit, claim));
+    // The rules say the same of a whole group while nothing changes: 0 not asked yet, 1 yes, 2 no.
+    const known = new Uint8Array(index.groupCount);
+    const mayGo = (unit: Unit): boolean => {
+      if (unit.run.jobId === claim.jobId || !this.#isAtHand(unit, within)) return false;
+      if (known[unit.group] === 0) known[unit.group] = this.#mayGo(unit, claim) ? 1 : 2;
+      return known[unit.group] === 1;
+    };
     const sets = victimSets({ nodes: room.nodes, index }, member.shape, mayGo);
     for (const set of sets.slice(0, SETS_TRIED_MAX)) {
       const before = taken.length;
@@ -219,21 +223,6 @@ export class Preemptor {
     if (shape === undefined) return;
     const known = this.#hopeless.get(shape) ?? new Map<string, number>();
     this.#hopeless.set(shape, known.set(hopelessKey(job), job.chunk.length));
-  }
-}
-
-/** Answers of the rules while nothing changes: they are the same for units of one queue, shape and side of the claim's priority. */
-class Judged {
-  readonly #known = new Map<Vector, Map<number, boolean>>();
-
-  get(unit: Unit, claim: Claim, judge: () => boolean): boolean {
-    if (unit.run.jobId === claim.jobId) return false;
-    const key = unit.queue * 2 + Number(unit.priority < claim.priority);
-    const known = this.#known.get(unit.amounts) ?? new Map<number, boolean>();
-    this.#known.set(unit.amounts, known);
-    const answer = known.get(key) ?? judge();
-    known.set(key, answer);
-    return answer;
   }
 }
 

@@ -11,22 +11,36 @@ export interface Unit {
   readonly priority: number;
   /** Price of its eviction; greatest of all for one that is no number. */
   readonly cost: number;
-  /** Units of one shape share one vector. */
   readonly amounts: Vector;
+  /** The same number for units of one queue, priority and shape: the rules judge them alike. */
+  readonly group: number;
 }
 
 /** What runs, by node and by job, less what was evicted. */
 export class RunningIndex {
   readonly units: readonly Unit[];
+  readonly groupCount: number;
   readonly #byNode = new Map<number, Unit[]>();
   readonly #byJob = new Map<string, Set<Unit>>();
   readonly #nodes: readonly number[];
+  readonly #gone = new Set<Unit>();
   /** Gangs that grew in this round. */
   readonly #grown = new Set<string>();
 
   constructor(running: readonly RoundRunning[], tree: QueueTree) {
-    const vectors = new Map<Shape, Vector>();
-    this.units = running.map((run) => unitOf(run, tree, vectors)).toSorted(compareUnits);
+    const groups = new Map<string, number>();
+    const shapes = new Map<Shape, number>();
+    this.units = running
+      .map((run) => {
+        const { shape } = run.placed;
+        shapes.set(shape, shapes.get(shape) ?? shapes.size);
+        const queue = tree.find(run.queue)?.index ?? FLEET;
+        const key = `${queue} ${priorityOf(run)} ${shapes.get(shape)}`;
+        groups.set(key, groups.get(key) ?? groups.size);
+        return unitOf(run, queue, groups.get(key) ?? 0);
+      })
+      .toSorted(compareUnits);
+    this.groupCount = groups.size;
     for (const unit of this.units) {
       const { node } = unit.run.placed;
       const onNode = this.#byNode.get(node);
@@ -46,11 +60,12 @@ export class RunningIndex {
 
   /** Units on a node, the cheapest to evict first. */
   on(node: number): readonly Unit[] {
-    return (this.#byNode.get(node) ?? []).filter((unit) => this.isRunning(unit));
+    const units = this.#byNode.get(node) ?? [];
+    return this.#gone.size === 0 ? units : units.filter((unit) => this.isRunning(unit));
   }
 
   isRunning(unit: Unit): boolean {
-    return this.#byJob.get(unit.run.jobId)?.has(unit) === true;
+    return !this.#gone.has(unit);
   }
 
   /** Units of the job that can go before its gang is broken; Infinity for a job that is none. */
@@ -70,6 +85,7 @@ export class RunningIndex {
    * hold room. A gang that is below it anyway loses no more than is asked for.
    */
   withGangs(units: readonly Unit[]): readonly Unit[] {
+    if (units.every(({ run }) => !((run.minMember ?? 0) > 0))) return units;
     const asked = new Map<string, number>();
     for (const { run } of units) asked.set(run.jobId, (asked.get(run.jobId) ?? 0) + 1);
     const all = new Set<Unit>();
@@ -91,24 +107,24 @@ export class RunningIndex {
   }
 
   remove(unit: Unit): void {
+    this.#gone.add(unit);
     this.#byJob.get(unit.run.jobId)?.delete(unit);
   }
 
   restore(unit: Unit): void {
+    this.#gone.delete(unit);
     this.#byJob.get(unit.run.jobId)?.add(unit);
   }
 }
 
-function unitOf(run: RoundRunning, tree: QueueTree, vectors: Map<Shape, Vector>): Unit {
-  const { shape } = run.placed;
-  const amounts = vectors.get(shape) ?? vectorOf(shape);
-  vectors.set(shape, amounts);
+function unitOf(run: RoundRunning, queue: number, group: number): Unit {
   return {
     run,
-    queue: tree.find(run.queue)?.index ?? FLEET,
+    queue,
     priority: priorityOf(run),
     cost: run.evictionCost >= 0 ? run.evictionCost : Number.POSITIVE_INFINITY,
-    amounts,
+    amounts: vectorOf(run.placed.shape),
+    group,
   };
 }
 
