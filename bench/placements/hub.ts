@@ -11,6 +11,7 @@ import { EventRecorder } from "@flotilla/hub/app/events/event-recorder";
 import { ProbePlans } from "@flotilla/hub/app/measures/probe-plans";
 import { NodeAssignments } from "@flotilla/hub/app/node/node-assignments";
 import { ResourceService } from "@flotilla/hub/app/resources/resource-service";
+import { QueueStatusWriter } from "@flotilla/hub/app/scheduling/queue-status";
 import { Scheduler } from "@flotilla/hub/app/scheduling/scheduler";
 import type { NodeId } from "@flotilla/shared/kernel/ids";
 import type { Log, Metrics, Service } from "@flotilla/shared/kernel/service";
@@ -72,13 +73,14 @@ export function openBenchHub() {
     events,
   });
   const scheduler = new Scheduler(deps);
+  const queues = new QueueStatusWriter(deps);
   const application = new ApplicationController(
     {},
-    { ...deps, events, sha256, scheduler, turn: () => setImmediate() },
+    { ...deps, events, sha256, scheduler, queues, turn: () => setImmediate() },
   );
   const hooks = { mintSecret: () => ({ secret: "", secretHash: "" }), joinString: () => "" };
   const resources = new ResourceService({}, { ...deps, hooks });
-  const services: readonly Service[] = [events, desired, application];
+  const services: readonly Service[] = [events, desired, queues, application];
   const close = (): void => {
     store.close();
     rmSync(dataDir, { recursive: true, force: true });

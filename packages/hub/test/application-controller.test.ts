@@ -813,7 +813,7 @@ describe("the article's platform", () => {
     expect(byNode("model-inference")).toEqual({ "inf-1": 2, "inf-2": 2, "inf-3": 2 });
     const status = world.application("intelligent-ai-platform").status;
     expect(status?.phase).toBe("Running");
-    for (const type of ["Autoscaling", "Queued"])
+    for (const type of ["Queued"])
       expect(status?.conditions?.find((c) => c.type === type)).toMatchObject({
         status: "False",
         reason: "ControllerNotAvailable",
@@ -952,7 +952,7 @@ function isAssignmentChange(change: { readonly key: { readonly kind: string } })
 function expectRoom(world: World): ReturnType<typeof nodeFacts>[] {
   return world.store.list("EdgeNode").map((object) => {
     const here = world.assignments().filter((a) => a.spec.node === object.metadata.name);
-    const node = reserveAll(nodeFacts(object, undefined), here.map(usedBy));
+    const node = reserveAll(nodeFacts(object, undefined, new Map()), here.map(usedBy));
     for (const left of Object.values(free(node))) expect(left).toBeGreaterThanOrEqual(0);
     return node;
   });

@@ -16,6 +16,7 @@ import { NodeAssignments } from "@flotilla/hub/app/node/node-assignments";
 import { NamespaceCleaner } from "@flotilla/hub/app/resources/namespace-cleaner";
 import type { ResourceApi } from "@flotilla/hub/app/resources/ports";
 import { ResourceService } from "@flotilla/hub/app/resources/resource-service";
+import { QueueStatusWriter } from "@flotilla/hub/app/scheduling/queue-status";
 import { Scheduler } from "@flotilla/hub/app/scheduling/scheduler";
 import { must } from "@flotilla/shared/kernel/assert";
 import { parseNodeId } from "@flotilla/shared/kernel/ids";
@@ -194,6 +195,7 @@ export class HubHost implements MachineTime {
     );
     tie.link = broker.link;
     disconnectRefusedNodes({ store: deps.store, link });
+    const queues = new QueueStatusWriter(deps);
     const services = [
       events,
       new LeaseSweep({}, { ...deps, leases, events }),
@@ -203,8 +205,16 @@ export class HubHost implements MachineTime {
       new DeviceWatch({}, { ...deps, events }),
       new ApplicationController(
         {},
-        { ...deps, events, sha256, scheduler: new Scheduler(deps), turn: () => Promise.resolve() },
+        {
+          ...deps,
+          events,
+          sha256,
+          scheduler: new Scheduler(deps),
+          queues,
+          turn: () => Promise.resolve(),
+        },
       ),
+      queues,
       new GarbageCollector({}, { ...deps, events }),
       new NoticeController({}, deps),
     ];

@@ -52,6 +52,8 @@ import { PriceFeeds } from "../app/pricing/price-feeds.ts";
 import { NamespaceCleaner } from "../app/resources/namespace-cleaner.ts";
 import { ResourceService } from "../app/resources/resource-service.ts";
 import { Autoscaler } from "../app/scheduling/autoscaler.ts";
+import { SCHEDULING_METRICS } from "../app/scheduling/metrics.ts";
+import { QueueStatusWriter } from "../app/scheduling/queue-status.ts";
 import { Scheduler } from "../app/scheduling/scheduler.ts";
 import { WhatIf } from "../app/scheduling/what-if.ts";
 import { openAdminAccess } from "./admin-access.ts";
@@ -74,6 +76,7 @@ export const HUB_METRICS: readonly MetricDefinition[] = [
   ...INGEST_METRICS,
   ...LOG_METRICS,
   ...NODE_METRICS,
+  ...SCHEDULING_METRICS,
   ...PRICING_METRICS,
 ];
 
@@ -146,6 +149,7 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
     { ...deps, link, codec: new Codec(), leases, assignments, events, desired, logs },
   );
   const scheduler = new Scheduler(deps);
+  const queues = new QueueStatusWriter(deps);
   const services: readonly Service[] = [
     new StoreMaintenance(deps),
     events,
@@ -153,10 +157,11 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
     desired,
     new NamespaceCleaner(deps),
     new FleetController({}, { ...deps, events }),
+    queues,
     new DeviceWatch({}, { ...deps, events }),
     new ApplicationController(
       {},
-      { ...deps, events, sha256, scheduler, turn: () => setImmediate() },
+      { ...deps, events, sha256, scheduler, queues, turn: () => setImmediate() },
     ),
     new Autoscaler({}, { ...deps, events }),
     new PriceFeeds({ ...deps, events, source: new UrlPriceSource({ directory: priceDir }) }),

@@ -55,6 +55,7 @@ export class World<S extends ResourceStore = MemoryStore> {
     return new ApplicationController(options, {
       ...this.deps,
       scheduler: new Scheduler({ store: this.store }),
+      queues: { tell: () => undefined },
       turn: () => Promise.resolve(),
     });
   }

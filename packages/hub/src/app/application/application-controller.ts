@@ -12,6 +12,7 @@ import {
   type Plan,
   planApplication,
 } from "../../domain/application/plan.ts";
+import { type Batching, batchingOf } from "../../domain/scheduling/batching.ts";
 import { drainedNode } from "../../domain/scheduling/drain.ts";
 import { changeOf } from "../control/change.ts";
 import { PassLoop } from "../control/pass-loop.ts";
@@ -19,8 +20,11 @@ import { concerns } from "../control/relevance.ts";
 import type { Sha256 } from "../desired/ports.ts";
 import type { EventRecorder } from "../events/event-recorder.ts";
 import type { Change, ResourceStore, StoreErrorCode } from "../resources/ports.ts";
+import { idOf } from "../scheduling/assignment-index.ts";
 import { KINDS_SEEN, type MirrorChanges } from "../scheduling/fleet-mirror.ts";
-import { type Decisions, idOfWant, type Scheduler } from "../scheduling/scheduler.ts";
+import type { QueueStatusWriter } from "../scheduling/queue-status.ts";
+import type { Batch, Scheduler } from "../scheduling/scheduler.ts";
+import { idOfWant } from "../scheduling/wanted-instance.ts";
 import { planInputOf } from "./plan-input.ts";
 
 /** Most new instances of one component in one plan: a commit stays small enough to hold up nothing else for long. */
@@ -41,8 +45,8 @@ export class ApplicationController implements Service {
   readonly #loop: PassLoop;
   /** Applications to be looked at, as `namespace/name`. */
   readonly #dirty = new Set<string>();
-  /** Applications with instances that found no room; looked at again when there may be some. */
-  readonly #waiting = new Set<string>();
+  /** Whether what waits may find a place now. */
+  #mayPlaceMore = false;
   /** Applications for which time alone may change something: a standby whose first candidate is healthy again. */
   readonly #timed = new Set<string>();
   readonly #nodes = new Set<string>();
@@ -58,7 +62,7 @@ export class ApplicationController implements Service {
     this.#changesMax = options.changesMax ?? PLAN_CHANGES_MAX;
     this.#deps = deps;
     this.#loop = new PassLoop(
-      { ...options, name: this.name },
+      { coalesceMs: () => this.#batching().delayMs, ...options, name: this.name },
       {
         store: deps.store,
         clock: deps.clock,
@@ -76,37 +80,96 @@ export class ApplicationController implements Service {
   /** One look at what may have changed. Rejects when the store fails; the next pass takes up where it ended. */
   async pass(signal?: AbortSignal): Promise<void> {
     const { scheduler, metrics } = this.#deps;
-    this.#note(scheduler.mirror.takeChanges());
+    const isNews = this.#note(scheduler.mirror.takeChanges());
+    // Nothing has changed, so this pass is there for what was missed: everything is looked at.
+    if (!isNews) this.#noteAll();
     for (const id of this.#timed) this.#dirty.add(id);
-    for (let round = 0; round < ROUNDS_MAX && this.#dirty.size > 0; round++) {
+    for (let round = 0; round < ROUNDS_MAX && this.#hasWork; round++) {
       if (signal?.aborted === true) return;
       await this.#round();
       this.#note(scheduler.mirror.takeChanges());
     }
+    this.#surveyQueues();
     await this.#markDrained();
     metrics.set("flotilla_hub_instances_unplaced", scheduler.mirror.assignments.waitingCount);
   }
 
-  #note(changes: MirrorChanges): void {
+  get #hasWork(): boolean {
+    return this.#dirty.size > 0 || (this.#mayPlaceMore && this.#deps.scheduler.hasPending);
+  }
+
+  /** Whether anything has changed. */
+  #note(changes: MirrorChanges): boolean {
     for (const name of changes.nodes) this.#nodes.add(name);
     for (const id of changes.applications) this.#dirty.add(id);
-    if (changes.all)
-      for (const application of this.#deps.store.list("Application"))
-        this.#dirty.add(idOfApplication(application));
-    if (changes.roomMayHaveGrown) for (const id of this.#waiting) this.#dirty.add(id);
+    if (changes.all) this.#noteAll();
+    if (changes.roomMayHaveGrown) this.#mayPlaceMore = true;
+    return (
+      changes.all || changes.roomMayHaveGrown || changes.nodes.size + changes.applications.size > 0
+    );
+  }
+
+  #noteAll(): void {
+    for (const application of this.#deps.store.list("Application"))
+      this.#dirty.add(idOfApplication(application));
   }
 
   async #round(): Promise<void> {
+    const { scheduler, clock } = this.#deps;
+    const plans = await this.#planDirty();
+    this.#mayPlaceMore = false;
+    const { instancesMax } = this.#batching();
+    const batch = scheduler.decide([...plans.values()], { nowMs: clock.wallMs(), instancesMax });
+    for (const id of batch.applicationIds)
+      if (!plans.has(id)) {
+        const plan = this.#plan(id);
+        if (plan !== undefined) plans.set(id, plan);
+      }
+    if (batch.isFull) this.#mayPlaceMore = true;
+    if (batch.queues !== undefined) this.#deps.queues.tell(batch.queues);
+    await this.#commitAll(plans, batch);
+  }
+
+  /** Queues are told how they stand also when nothing waits. */
+  #surveyQueues(): void {
+    const { scheduler, store, queues, clock } = this.#deps;
+    if (scheduler.hasPending || store.list("Queue").length === 0) return;
+    queues.tell(scheduler.survey(clock.wallMs()));
+  }
+
+  async #planDirty(): Promise<Map<string, Plan>> {
+    const plans = new Map<string, Plan>();
     const ids = [...this.#dirty].toSorted();
     this.#dirty.clear();
-    const plans: Plan[] = [];
     for (const [n, id] of ids.entries()) {
       if (n % PLANS_PER_TURN === PLANS_PER_TURN - 1) await this.#deps.turn();
       const plan = this.#plan(id);
-      if (plan !== undefined) plans.push(plan);
+      if (plan === undefined) this.#deps.scheduler.forget(id);
+      else plans.set(id, plan);
     }
-    const decisions = this.#deps.scheduler.decide(plans);
-    const results = await Promise.allSettled(plans.map((plan) => this.#commit(plan, decisions)));
+    return plans;
+  }
+
+  /**
+   * Each Application's changes are one commit. Those that make room for others and those that it is made for are one together: no
+   * crash and no conflict may leave both on the same room.
+   */
+  async #commitAll(plans: ReadonlyMap<string, Plan>, batch: Batch): Promise<void> {
+    const linked = new Set([...batch.evictions.values()].map((e) => e.forApplicationId));
+    for (const [id, plan] of plans)
+      if (plan.input.assignments.some((a) => batch.evictions.has(idOf(a)))) linked.add(id);
+    const groups = [
+      [...plans].filter(([id]) => linked.has(id)),
+      ...[...plans].filter(([id]) => !linked.has(id)).map((entry) => [entry]),
+    ];
+    const results = await Promise.allSettled(
+      groups.map((group) =>
+        this.#commit(
+          group.map(([, plan]) => plan),
+          batch,
+        ),
+      ),
+    );
     for (const result of results) if (result.status === "rejected") throw result.reason;
   }
 
@@ -114,7 +177,6 @@ export class ApplicationController implements Service {
   #plan(id: string): Plan | undefined {
     const [namespace = "", name = ""] = id.split("/");
     const application = this.#deps.store.get("Application", namespace, name);
-    this.#waiting.delete(id);
     this.#timed.delete(id);
     // One that is going away is left to the collector.
     if (application === undefined || application.metadata.deletionTimestamp !== undefined) return;
@@ -140,33 +202,56 @@ export class ApplicationController implements Service {
   }
 
   /** What was decided is given back when it cannot be committed, and decided anew when somebody else had changed something. */
-  async #commit(plan: Plan, decisions: Decisions): Promise<void> {
+  async #commit(plans: readonly Plan[], batch: Batch): Promise<void> {
     const { store, metrics } = this.#deps;
-    const { application } = plan.input;
-    const id = idOfApplication(application);
-    const completed = completePlan(plan, (want) => decisions.get(idOfWant(plan, want)));
-    if (plan.draft.assignments.some((a) => a.spec.node === undefined)) this.#waiting.add(id);
-    if (plan.division.some((d) => d.stableSince !== undefined)) this.#timed.add(id);
-    const changes = changesOf(application, completed);
+    const completed = plans.map((plan) => this.#complete(plan, batch));
+    const changes = completed.flatMap((c) => changesOf(c.plan.input.application, c));
     if (changes.length === 0) return;
+    const dirty = (): void => {
+      for (const { input } of plans) this.#dirty.add(idOfApplication(input.application));
+      this.#giveBack(plans);
+    };
     try {
       const result = await store.commit({ changes });
-      if (result.ok) return this.#tell(application, completed);
-      metrics.count("flotilla_hub_pass_conflicts_total", { controller: this.name });
-      this.#dirty.add(id);
-      this.#giveBack(plan);
+      if (result.ok) for (const c of completed) this.#tell(c.plan.input.application, c);
+      else {
+        metrics.count("flotilla_hub_pass_conflicts_total", { controller: this.name });
+        dirty();
+      }
     } catch (error) {
-      this.#giveBack(plan);
       if (!hasCode<StoreErrorCode>(error, "object-too-large")) {
-        this.#dirty.add(id);
+        dirty();
         throw error;
       }
-      this.#tellFailed(application, error);
+      this.#giveBack(plans);
+      for (const { input } of plans) {
+        this.#deps.scheduler.forget(idOfApplication(input.application));
+        this.#tellFailed(input.application, error);
+      }
     }
   }
 
-  #giveBack(plan: Plan): void {
-    for (const want of plan.wants) this.#deps.scheduler.mirror.restore(idOfWant(plan, want));
+  #complete(plan: Plan, { outcomes, evictions }: Batch): Completed & { readonly plan: Plan } {
+    const completed = completePlan(
+      plan,
+      (want) => outcomes.get(idOfWant(plan, want)),
+      (assignment) => evictions.get(idOf(assignment))?.message,
+    );
+    if (plan.division.some((d) => d.stableSince !== undefined))
+      this.#timed.add(idOfApplication(plan.input.application));
+    return { ...completed, plan };
+  }
+
+  /** The table has what the store has again. */
+  #giveBack(plans: readonly Plan[]): void {
+    for (const plan of plans) {
+      this.#deps.scheduler.giveBack(plan.wants.map((want) => idOfWant(plan, want)));
+      this.#deps.scheduler.giveBack(plan.input.assignments.map(idOf));
+    }
+  }
+
+  #batching(): Batching {
+    return batchingOf(this.#deps.store.list("PerformanceProfile"));
   }
 
   #tell(application: ObjectOf<"Application">, { happenings }: Completed): void {
@@ -238,6 +323,8 @@ function changesOf(application: ObjectOf<"Application">, plan: Completed): reado
 interface ApplicationDeps {
   readonly store: ResourceStore;
   readonly scheduler: Scheduler;
+  /** Hears how the queues stand after each round. */
+  readonly queues: Pick<QueueStatusWriter, "tell">;
   readonly events: Pick<EventRecorder, "record">;
   readonly sha256: Sha256;
   readonly clock: Clock;

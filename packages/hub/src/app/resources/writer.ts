@@ -12,8 +12,8 @@ import {
 import { nameOf } from "../../domain/resources/api-object.ts";
 import { objectAt } from "../../domain/resources/body-shape.ts";
 import { subjectOf } from "../../domain/resources/kind-lookup.ts";
-import { dryCommit } from "./dry-run.ts";
 import type { Draft, JoinTokenHooks, Step, WriteRequest } from "./draft.ts";
+import { dryCommit } from "./dry-run.ts";
 import type {
   AnyObject,
   ApiObject,

@@ -21,6 +21,8 @@ export const KINDS_SEEN: readonly KindName[] = [
   "PropagationPolicy",
   "PriceList",
   "ConfigMap",
+  "Queue",
+  "PriorityClass",
 ];
 
 /** Lines of the log that are read at a time. */
@@ -80,6 +82,10 @@ export class FleetMirror {
   /** Sites by name. */
   get sites(): ReadonlyMap<string, ObjectOf<"Site">> {
     return this.#sites;
+  }
+
+  nodeNames(): Iterable<string> {
+    return this.#nodes.keys();
   }
 
   nodeObjectOf(name: string): ObjectOf<"EdgeNode"> | undefined {

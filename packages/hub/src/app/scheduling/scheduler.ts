@@ -1,178 +1,367 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
-import type { Adjustment } from "@flotilla/shared/scheduling/adjustment";
-import { decide } from "@flotilla/shared/scheduling/decide";
 import {
   type RoomOptions,
   roomBySite,
   type SiteRoom,
 } from "@flotilla/shared/scheduling/division/room";
-import type { Decision, PlacementRequest, Siblings, Use } from "@flotilla/shared/scheduling/facts";
+import type { NodeFacts, PlacementRequest } from "@flotilla/shared/scheduling/facts";
 import { firstRejection } from "@flotilla/shared/scheduling/filter";
+import { FleetTable } from "@flotilla/shared/scheduling/fleet/fleet-table";
 import { deviceShares } from "@flotilla/shared/scheduling/gpu/shares";
+import type { QueueProblem } from "@flotilla/shared/scheduling/round/queue/resolve";
+import { runRound } from "@flotilla/shared/scheduling/round/round";
+import type {
+  KeptReservation,
+  QueueShare,
+  Reservation,
+  RoundResult,
+  Waiting,
+  WaitingReason,
+} from "@flotilla/shared/scheduling/round/types";
 import { isResolved } from "../../domain/application/component.ts";
-import type { Plan, Want } from "../../domain/application/plan.ts";
+import type { Outcome } from "../../domain/application/outcome.ts";
+import type { Plan } from "../../domain/application/plan.ts";
+import { fleetQueues } from "../../domain/scheduling/fleet-queues.ts";
+import { PriorityClasses } from "../../domain/scheduling/traits.ts";
 import type { ResourceStore } from "../resources/ports.ts";
-import { AffinityBook } from "./affinity-book.ts";
-import { FactsTable } from "./facts-table.ts";
+import { applicationIdOf as applicationIdOfAssignment } from "./assignment-index.ts";
 import { FleetMirror } from "./fleet-mirror.ts";
+import { Neighbours } from "./neighbours.ts";
+import { PendingBook } from "./pending-book.ts";
+import { RoundPlacer } from "./round-placer.ts";
+import { RunningBook } from "./running-book.ts";
+import { type WantedInstance, wantedInstances } from "./wanted-instance.ts";
 
-/** Decisions by Assignment id (`namespace/name`). */
-export type Decisions = ReadonlyMap<string, Decision>;
+/** What one batch came to. Ids are `namespace/name` of Assignments. */
+export interface Batch {
+  readonly outcomes: ReadonlyMap<string, Outcome>;
+  /** Why each of these has to leave its node, and for whose sake (`namespace/name` of an Application). */
+  readonly evictions: ReadonlyMap<string, Evicted>;
+  /** Applications that something was decided about, as `namespace/name`; some were decided now that were planned before. */
+  readonly applicationIds: ReadonlySet<string>;
+  /** Whether the batch was full, so that another one may place more at once. */
+  readonly isFull: boolean;
+  /** Undefined when no round was run. */
+  readonly queues?: QueueOutcome;
+}
+
+export interface Evicted {
+  readonly message: string;
+  readonly forApplicationId: string;
+}
+
+/** How the queues stand after a round. */
+export interface QueueOutcome {
+  readonly shares: readonly QueueShare[];
+  readonly waiting: readonly Waiting[];
+  readonly problems: readonly QueueProblem[];
+  readonly reservation?: Reservation & { readonly nodeNames: readonly string[] };
+}
 
 /**
  * Gives room away. It alone does, one decision after the other, so that no node is ever promised more than it has; what is
- * decided holds its room at once, and `mirror.restore` gives it back when the commit fails.
+ * decided holds its room at once, and `giveBack` frees it when the commit fails. Instances that have to leave a node go first,
+ * for they were let in already; what has no place is decided in rounds over all Applications, by queue and priority.
  */
 export class Scheduler {
   readonly mirror: FleetMirror;
   readonly #store: ResourceStore;
-  readonly #table = new FactsTable();
+  readonly #table = new FleetTable();
+  readonly #pending = new PendingBook();
+  readonly #running: RunningBook;
+  #reservation:
+    | { readonly jobId: string; readonly sinceMs: number; readonly nodes: readonly string[] }
+    | undefined;
 
   constructor(deps: { readonly store: ResourceStore }) {
     this.#store = deps.store;
     this.mirror = new FleetMirror({ store: deps.store, table: this.#table });
+    this.#running = new RunningBook({ mirror: this.mirror, table: this.#table });
+  }
+
+  /** The table that is decided on. */
+  get table(): FleetTable {
+    return this.#table;
+  }
+
+  /** Whether something waits for a place. */
+  get hasPending(): boolean {
+    return !this.#pending.isEmpty;
   }
 
   /** Room on each site for more of a request, beside all that is assigned and decided. */
   roomsOf(request: PlacementRequest, options: RoomOptions): ReadonlyMap<string, SiteRoom> {
-    return roomBySite(this.#table.snapshot.values(), request, options);
+    return roomBySite(this.#nodes(), request, options);
   }
 
-  /** Decides everything that the plans want, in this order. */
-  decide(plans: readonly Plan[]): Decisions {
-    const decisions = new Map<string, Decision>();
-    const wants = plans.some((plan) => plan.wants.length > 0);
-    const book = wants ? this.#openBook() : undefined;
+  /** The Application is gone, or cannot be planned: nothing of it waits. */
+  forget(applicationId: string): void {
+    this.#pending.forget(applicationId);
+    this.#running.forget(applicationId);
+  }
+
+  /** Decides what these plans want, and all that waited before. */
+  decide(
+    plans: readonly Plan[],
+    options: { readonly nowMs: number; readonly instancesMax: number },
+  ): Batch {
+    const classes = new PriorityClasses(this.#store.list("PriorityClass"));
+    const neighbours = new Neighbours({ store: this.#store, mirror: this.mirror });
+    const outcomes = new Map<string, Outcome>();
     for (const plan of plans) {
-      const siblings = new SiblingCounts(plan);
-      for (const want of plan.wants) {
-        const id = idOfWant(plan, want);
-        const { name } = want.target.component;
-        siblings.count(name, nodeOf(want), -1);
-        book?.leave(plan, name, nodeOf(want));
-        const decision = this.#decideOne(plan, want, {
-          siblings: siblings.of(name),
-          ...book?.adjustmentOf(plan, name),
-        });
-        siblings.count(name, decision.node, 1);
-        book?.enter(plan, name, decision.node);
-        decisions.set(id, decision);
-      }
+      this.#running.learn(plan, classes);
+      this.#pending.learn(applicationIdOf(plan), plan);
+      for (const instance of wantedInstances(plan))
+        if (instance.want.kind !== "place")
+          outcomes.set(instance.id, this.#relocate(instance, neighbours));
     }
-    return decisions;
+    if (this.#pending.isEmpty)
+      return { outcomes, evictions: new Map(), applicationIds: new Set(), isFull: false };
+    return this.#round(neighbours, { ...options, outcomes, fresh: new Set(plans) });
+  }
+
+  /** Decides what one plan wants among all that waits, and takes everything back. */
+  tryOut(plan: Plan, nowMs: number): Batch {
+    const id = applicationIdOf(plan);
+    const restorers = [this.#pending.saved(), this.#running.saved(id)];
+    const reservation = this.#reservation;
+    try {
+      const batch = this.decide([plan], { nowMs, instancesMax: Number.POSITIVE_INFINITY });
+      this.giveBack(batch.outcomes.keys());
+      this.giveBack(batch.evictions.keys());
+      return batch;
+    } finally {
+      for (const restore of restorers) restore();
+      this.#reservation = reservation;
+    }
+  }
+
+  /** How the queues stand when nothing is to be decided. */
+  survey(nowMs: number): QueueOutcome {
+    const neighbours = new Neighbours({ store: this.#store, mirror: this.mirror });
+    const outcomes = new Map<string, Outcome>();
+    const { queues } = this.#round(neighbours, {
+      nowMs,
+      instancesMax: 0,
+      outcomes,
+      fresh: new Set(),
+    });
+    return queues;
+  }
+
+  /** Frees what was decided and not committed. */
+  giveBack(ids: Iterable<string>): void {
+    for (const id of ids) this.mirror.restore(id);
   }
 
   /** How one instance of a planned Application would be decided now, its own room counted as free. Changes nothing. */
-  reconsider(plan: Plan, { metadata, spec }: ObjectOf<"Assignment">): Decision {
+  reconsider(plan: Plan, { metadata, spec }: ObjectOf<"Assignment">): Outcome {
     const component = plan.outcomes.find((o) => o.component.name === spec.component)?.component;
     if (component === undefined || !isResolved(component)) return { candidates: [] };
     const id = `${metadata.namespace ?? ""}/${metadata.name}`;
-    const siblings = new SiblingCounts(plan);
-    siblings.count(spec.component, spec.node, -1);
-    const book = this.#openBook();
-    book?.leave(plan, spec.component, spec.node);
+    const neighbours = new Neighbours({ store: this.#store, mirror: this.mirror });
+    neighbours.leave(plan, spec.component, spec.node);
+    const adjustment = neighbours.adjustmentOf(plan, spec.component);
     this.#table.unassign(id);
     try {
-      const { weights } = plan.input;
-      return decide(component.request, this.#table.snapshot, weights, {
-        adjustment: {
-          siblings: siblings.of(spec.component),
-          ...book?.adjustmentOf(plan, spec.component),
-        },
-      });
+      return this.#table.explain(component.request, plan.input.weights, adjustment);
     } finally {
       this.mirror.restore(id);
     }
   }
 
-  #openBook(): AffinityBook | undefined {
-    return AffinityBook.open({ store: this.#store, mirror: this.mirror });
+  /** One that has a node and cannot, or need not, stay there. */
+  #relocate(instance: WantedInstance, neighbours: Neighbours): Outcome {
+    const { id, plan, want, component, request, weights } = instance;
+    const table = this.#table;
+    neighbours.leave(plan, component, want.before?.spec.node);
+    table.unassign(id);
+    const stays = want.kind === "refit" ? this.#stay(instance) : undefined;
+    const misfit =
+      stays === undefined && want.kind === "refit" ? this.#misfit(instance) : undefined;
+    const decision: Outcome = stays ?? {
+      ...table.decide(request, weights, neighbours.adjustmentOf(plan, component)),
+      ...(misfit === undefined ? {} : { misfit }),
+    };
+    const { node, devices } = decision;
+    const outcome =
+      node === undefined && want.kind === "move" ? (this.#stay(instance) ?? decision) : decision;
+    if (node !== undefined && stays === undefined)
+      table.assign(id, node, { ...request, ...(devices === undefined ? {} : { devices }) });
+    neighbours.enter(plan, component, outcome.node);
+    return outcome;
   }
 
-  #decideOne(plan: Plan, want: Want, adjustment: Adjustment): Decision {
-    const id = idOfWant(plan, want);
+  /** What is asked for now on the node that it has; undefined when that has no room for it. */
+  #stay({ id, want, request }: WantedInstance): Outcome | undefined {
+    const here = this.#table.facts(want.before?.spec.node ?? "");
+    if (here === undefined || firstRejection(request, here, ROOM_FILTERS) !== undefined)
+      return undefined;
+    const shares = deviceShares(here, request, { held: want.before?.spec.devices ?? [] });
+    if (!shares.ok) return undefined;
+    const given = shares.devices === undefined ? {} : { devices: shares.devices };
+    this.#table.assign(id, here.name, { ...request, ...given });
+    return { node: here.name, candidates: [], ...given };
+  }
+
+  #misfit({ want, request }: WantedInstance): string | undefined {
+    const here = this.#table.facts(want.before?.spec.node ?? "");
+    const rejection = here && firstRejection(request, here, ROOM_FILTERS);
+    return rejection === undefined ? undefined : `${rejection.filter} (${rejection.reason})`;
+  }
+
+  #round(neighbours: Neighbours, batch: OpenBatch): Batch & { readonly queues: QueueOutcome } {
+    const { nowMs, instancesMax, outcomes } = batch;
     const table = this.#table;
-    const request = requestOf(want);
-    const use: Use = request;
-    const staying = (): Decision | undefined => {
-      const here = table.snapshot.get(nodeOf(want) ?? "");
-      if (here === undefined || firstRejection(request, here, ROOM_FILTERS) !== undefined)
-        return undefined;
-      const held = want.before?.spec.devices ?? [];
-      const shares = deviceShares(here, request, { held });
-      if (!shares.ok) return undefined;
-      const given = shares.devices === undefined ? {} : { devices: shares.devices };
-      table.assign(id, here.name, { ...use, ...given });
-      return { node: here.name, candidates: [], ...given };
+    const instances = new Map([...this.#pending.instances()].map((i) => [i.id, i]));
+    const jobs = this.#pending.jobs({ table, neighbours, running: this.#running, nowMs });
+    const running = this.#running.all(nowMs);
+    const placer = new RoundPlacer({ table, neighbours, instances });
+    const { queues, problems } = fleetQueues(
+      this.#store.list("Queue"),
+      this.#store.list("Fleet"),
+      this.#nodes(),
+    );
+    const reservation = this.#keptReservation();
+    const result = runRound(
+      {
+        queues,
+        jobs,
+        running,
+        budgets: this.#running.budgets(),
+        ...(reservation === undefined ? {} : { reservation }),
+        nowMs,
+        limits: { placementsMax: instancesMax },
+      },
+      {
+        engine: table.engine,
+        nodes: table.nodes,
+        place: (member, trial) => placer.place(member, trial),
+      },
+    );
+    const placed = placer.finish(new Set(result.placements.map((p) => p.memberId)));
+    const applicationIds = new Set<string>();
+    this.#pending.drop(new Set(placed.keys()));
+    for (const [id, decision] of placed) {
+      outcomes.set(id, decision);
+      const instance = instances.get(id);
+      if (instance !== undefined) applicationIds.add(applicationIdOf(instance.plan));
+    }
+    const evictions = this.#carryOutEvictions(result, running);
+    for (const id of evictions.keys()) {
+      const assignment = this.mirror.assignments.get(id);
+      if (assignment !== undefined) applicationIds.add(applicationIdOfAssignment(assignment));
+    }
+    this.#explainWaiting(result, { instances, neighbours, batch });
+    const { shares, waiting } = result;
+    const kept = this.#keep(result);
+    return {
+      outcomes,
+      evictions,
+      applicationIds,
+      isFull: waiting.some((w) => w.reason === "RoundFull"),
+      queues: { shares, waiting, problems, ...(kept === undefined ? {} : { reservation: kept }) },
     };
-    table.unassign(id);
-    const stays = want.kind === "refit" ? staying() : undefined;
-    if (stays !== undefined) return stays;
-    const decision = decide(request, table.snapshot, plan.input.weights, { adjustment });
-    const { node, devices } = decision;
-    if (node !== undefined) table.assign(id, node, { ...use, ...(devices && { devices }) });
-    else if (want.kind === "move") return staying() ?? decision;
-    return decision;
+  }
+
+  /** The round has released what it evicts on the engine alone; the table lets it go too. */
+  #carryOutEvictions(
+    { evictions }: RoundResult,
+    running: ReturnType<RunningBook["all"]>,
+  ): ReadonlyMap<string, Evicted> {
+    const evicted = new Map<string, Evicted>();
+    if (evictions.length === 0) return evicted;
+    const byId = new Map(running.map((r) => [r.id, r.placed]));
+    for (const { id, forJobId, message } of evictions) {
+      const placed = byId.get(id);
+      if (placed === undefined) continue;
+      this.#table.engine.reserve(placed.shape, placed.node, placed.devices);
+      this.#table.unassign(id);
+      evicted.set(id, { message, forApplicationId: applicationIdOfJob(forJobId) });
+    }
+    return evicted;
+  }
+
+  /** Why each instance of the plans at hand waits. Those of other Applications were told before. */
+  #explainWaiting(
+    { waiting }: RoundResult,
+    of: {
+      readonly instances: ReadonlyMap<string, WantedInstance>;
+      readonly neighbours: Neighbours;
+      readonly batch: OpenBatch;
+    },
+  ): void {
+    const { outcomes, fresh } = of.batch;
+    const byJob = new Map(waiting.map((w) => [w.jobId, w]));
+    const explained = new Map<string, Outcome>();
+    for (const instance of of.instances.values()) {
+      const { id, plan, component, request, weights } = instance;
+      const jobId = `${applicationIdOf(plan)}/${component}`;
+      const why = byJob.get(jobId);
+      if (outcomes.has(id) || why === undefined || !fresh.has(plan)) continue;
+      // It is made when its turn comes: nothing is known of it that would not be known of any other.
+      if (why.reason === "RoundFull") continue;
+      const key = `${jobId}/${instance.want.target.site ?? ""}`;
+      const { node: _fits, ...decision } =
+        explained.get(key) ??
+        this.#table.explain(request, weights, of.neighbours.adjustmentOf(plan, component));
+      const concernsJob =
+        this.#running.traitsOf(applicationIdOf(plan), component).minMember > 1 ||
+        !ROOM_REASONS.includes(why.reason);
+      const { reason, message } = why;
+      const outcome = { ...decision, waiting: { reason, message, concernsJob } };
+      explained.set(key, outcome);
+      outcomes.set(id, outcome);
+    }
+  }
+
+  #keptReservation(): KeptReservation | undefined {
+    if (this.#reservation === undefined) return undefined;
+    const { nodes, ...rest } = this.#reservation;
+    const indexes = nodes.map((name) => this.#table.nodeIndex(name)).filter((index) => index >= 0);
+    return { ...rest, nodes: indexes };
+  }
+
+  /** Remembers for whom room is kept; by names, for indexes do not last. */
+  #keep({ reservation }: RoundResult): QueueOutcome["reservation"] {
+    if (reservation === undefined) {
+      this.#reservation = undefined;
+      return undefined;
+    }
+    const { jobId, sinceMs } = reservation;
+    const nodeNames = reservation.nodes.map((index) => this.#table.nodeName(index));
+    this.#reservation = { jobId, sinceMs, nodes: nodeNames };
+    return { ...reservation, nodeNames };
+  }
+
+  *#nodes(): Iterable<NodeFacts> {
+    for (const name of this.mirror.nodeNames()) {
+      const facts = this.#table.facts(name);
+      if (facts !== undefined) yield facts;
+    }
   }
 }
+
+interface OpenBatch {
+  readonly nowMs: number;
+  readonly instancesMax: number;
+  readonly outcomes: Map<string, Outcome>;
+  /** Plans whose Applications are about to be committed. */
+  readonly fresh: ReadonlySet<Plan>;
+}
+
+/** Reasons to wait that an instance's own explanation says better. */
+const ROOM_REASONS: readonly WaitingReason[] = ["NoRoom", "LargerThanFleet", "BadRequest"];
 
 /** What stands in the way of another spec on the same node. */
 const ROOM_FILTERS = ["GpuDevices", "Resources", "Ports"] as const;
 
-/** What the want asks for, on its site where the division names one. */
-function requestOf({ target: { component, site } }: Want): PlacementRequest {
-  const { request } = component;
-  if (site === undefined) return request;
-  const pinned = { siteAffinity: { siteNames: [site] } };
-  return { ...request, placements: [...request.placements, pinned] };
+function applicationIdOf({ input }: Plan): string {
+  const { namespace = "", name } = input.application.metadata;
+  return `${namespace}/${name}`;
 }
 
-function nodeOf(want: Want): string | undefined {
-  return want.before?.spec.node;
-}
-
-/** Id of the Assignment that a want is for. */
-export function idOfWant({ input }: Plan, { name }: Want): string {
-  return `${input.application.metadata.namespace ?? ""}/${name}`;
-}
-
-/** Where the instances of each component are, as the decisions of one plan go on. */
-class SiblingCounts {
-  readonly #plan: Plan;
-  readonly #byComponent = new Map<
-    string,
-    { readonly byNode: Map<string, number>; readonly bySite: Map<string, number> }
-  >();
-
-  constructor(plan: Plan) {
-    this.#plan = plan;
-    for (const { spec } of plan.draft.assignments) this.count(spec.component, spec.node, 1);
-  }
-
-  of(component: string): Siblings {
-    return this.#countsOf(component);
-  }
-
-  /** One more, or one less, on this node; undefined: on none. */
-  count(component: string, node: string | undefined, step: 1 | -1): void {
-    const facts = node === undefined ? undefined : this.#plan.input.factsOf(node);
-    if (facts === undefined) return;
-    const { byNode, bySite } = this.#countsOf(component);
-    add(byNode, facts.name, step);
-    add(bySite, facts.site.name, step);
-  }
-
-  #countsOf(component: string) {
-    const known = this.#byComponent.get(component);
-    if (known !== undefined) return known;
-    const counts = { byNode: new Map<string, number>(), bySite: new Map<string, number>() };
-    this.#byComponent.set(component, counts);
-    return counts;
-  }
-}
-
-function add(counts: Map<string, number>, key: string, step: number): void {
-  const count = (counts.get(key) ?? 0) + step;
-  if (count > 0) counts.set(key, count);
-  else counts.delete(key);
+/** A job is a component: `namespace/application/component`. */
+function applicationIdOfJob(jobId: string): string {
+  return jobId.slice(0, jobId.lastIndexOf("/"));
 }

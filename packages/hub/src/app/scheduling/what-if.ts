@@ -3,14 +3,15 @@ import { isoTime } from "@flotilla/shared/kernel/iso-time";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Explanation, PlacementPlan } from "@flotilla/shared/model/what-if";
 import { completePlan, type Plan, planApplication } from "../../domain/application/plan.ts";
-import { explanationOf, placementPlanOf } from "../../domain/scheduling/what-if.ts";
 import { notFound } from "../../domain/resources/api-error.ts";
 import { subjectOf } from "../../domain/resources/kind-lookup.ts";
+import { explanationOf, placementPlanOf } from "../../domain/scheduling/what-if.ts";
 import { planInputOf } from "../application/plan-input.ts";
 import type { Sha256 } from "../desired/ports.ts";
 import type { ResourceStore } from "../resources/ports.ts";
 import type { PlacementApi } from "./ports.ts";
-import { idOfWant, type Scheduler } from "./scheduler.ts";
+import type { Scheduler } from "./scheduler.ts";
+import { idOfWant } from "./wanted-instance.ts";
 
 /** Most instances of one component that a plan shows as new. */
 const PLANNED_MAX = 10_000;
@@ -40,11 +41,9 @@ export class WhatIf implements PlacementApi {
     scheduler.mirror.sync();
     const plan = this.#planOf(application);
     try {
-      const decisions = scheduler.decide([plan]);
-      return placementPlanOf(
-        plan,
-        completePlan(plan, (want) => decisions.get(idOfWant(plan, want))),
-      );
+      const batch = scheduler.tryOut(plan, this.#deps.clock.wallMs());
+      const completed = completePlan(plan, (want) => batch.outcomes.get(idOfWant(plan, want)));
+      return placementPlanOf(plan, completed, batch.evictions);
     } finally {
       for (const want of plan.wants) scheduler.mirror.restore(idOfWant(plan, want));
     }

@@ -7,6 +7,7 @@ import type { Decision, Weights } from "@flotilla/shared/scheduling/facts";
 import { hasShares } from "@flotilla/shared/scheduling/gpu/shares";
 import { shortened } from "@flotilla/shared/scheduling/select";
 import { assignmentName, type ResolvedComponent } from "./component.ts";
+import type { Outcome } from "./outcome.ts";
 
 type Assignment = ObjectOf<"Assignment">;
 
@@ -84,7 +85,7 @@ export class Draft {
   settle(
     before: Assignment | undefined,
     target: Target,
-    decision: Decision,
+    decision: Outcome,
     why?: string,
   ): Assignment {
     const { candidates, omitted } = shortened(decision.candidates);
@@ -94,6 +95,7 @@ export class Draft {
       ...(stays ? before.status : {}),
       candidates: [...candidates],
       candidatesOmitted: omitted + (decision.omitted ?? 0),
+      ...(decision.waiting === undefined ? {} : { reason: decision.waiting.reason }),
       decidedAt: this.#options.nowIso,
       ...(message === undefined ? {} : { message }),
     };
@@ -107,6 +109,26 @@ export class Draft {
     this.put(before, after);
     this.#tellSettled(before, after, why);
     return after;
+  }
+
+  /** Takes an instance off its node for the sake of others; it waits for another place. */
+  evict(before: Assignment, message: string): void {
+    const {
+      node: _node,
+      site: _site,
+      score: _score,
+      parts: _parts,
+      devices: _,
+      ...spec
+    } = before.spec;
+    const after: Assignment = {
+      ...before,
+      metadata: { ...before.metadata, generation: before.metadata.generation + 1 },
+      spec: { ...spec, desired: desiredWith(spec.desired, undefined) },
+      status: { message, reason: "Evicted", decidedAt: this.#options.nowIso },
+    };
+    this.put(before, after);
+    this.tell(after, "Warning", "Evicted", `from ${before.spec.node}: ${message}`);
   }
 
   /** True when the assignment is what is asked for already, so that there is nothing to write. */
@@ -240,9 +262,12 @@ function placedPart(decision: Decision, { weights }: DraftOptions): Partial<Assi
   return { node, site, score, parts, weights: weights.parts };
 }
 
-function waitingMessage(decision: Decision): string {
+function waitingMessage(decision: Outcome): string {
+  const { waiting, wouldFit, counts } = decision;
+  if (waiting?.concernsJob === true && counts?.fitting !== 0) return waiting.message;
   const head = summary(decision);
-  return decision.wouldFit === undefined ? head : `${head}; ${decision.wouldFit}`;
+  const text = wouldFit === undefined ? head : `${head}; ${wouldFit}`;
+  return waiting?.concernsJob === true ? `${waiting.message}; ${text}` : text;
 }
 
 function placeText({ spec }: Assignment): string {

@@ -2,9 +2,10 @@ import { parseIsoTimeMs } from "@flotilla/shared/kernel/iso-time";
 import { jsonEqual } from "@flotilla/shared/kernel/json";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { NodeLife } from "@flotilla/shared/model/lease";
-import type {
-  ApplicationStatus,
-  DivisionStatus,
+import {
+  type ApplicationStatus,
+  type DivisionStatus,
+  REBALANCE_ANNOTATION,
 } from "@flotilla/shared/model/resources/application";
 import type { Decision, NodeFacts, Weights } from "@flotilla/shared/scheduling/facts";
 import { hasShares } from "@flotilla/shared/scheduling/gpu/shares";
@@ -17,14 +18,10 @@ import {
   resolveComponent,
 } from "./component.ts";
 import { type Displacement, displacementOf } from "./displacement.ts";
-import {
-  type DividedComponent,
-  divideComponent,
-  REBALANCE_ANNOTATION,
-  type RoomsOf,
-} from "./division.ts";
+import { type DividedComponent, divideComponent, type RoomsOf } from "./division.ts";
 import { type AssignmentChange, Draft, type PlanHappening, type Target } from "./draft.ts";
 import { isAvailable, isEnded, isFailed, isSucceeded } from "./instance-state.ts";
+import type { Outcome } from "./outcome.ts";
 import { nextUpdates } from "./rolling-update.ts";
 import { applicationStatus, type ComponentOutcome } from "./status.ts";
 import { type Wanted, wantedOfDeployment, wantedOfJob } from "./wanted.ts";
@@ -105,11 +102,17 @@ export function planApplication(input: PlanInput): Plan {
 /** Brings the scheduler's decisions into a plan. A want without a decision is left as it is, for a later pass. */
 export function completePlan(
   { input, draft, wants, outcomes, division }: Plan,
-  decisionOf: (want: Want) => Decision | undefined,
+  outcomeOf: (want: Want) => Outcome | undefined,
+  /** Why an instance that is not wanted elsewhere has to make room for others. */
+  evictionOf: (assignment: Assignment) => string | undefined = () => undefined,
 ): Completed {
   for (const want of wants) {
-    const decision = decisionOf(want);
-    if (decision !== undefined) carryOut(draft, want, decision);
+    const outcome = outcomeOf(want);
+    if (outcome !== undefined) carryOut(draft, want, outcome);
+  }
+  for (const assignment of draft.assignments) {
+    const message = evictionOf(assignment);
+    if (message !== undefined) draft.evict(assignment, message);
   }
   const status = applicationStatus({
     application: input.application,
@@ -139,7 +142,7 @@ function lifeOf(input: PlanInput, node: string): NodeLife | undefined {
   return input.factsOf(node)?.life;
 }
 
-function carryOut(draft: Draft, want: Want, decision: Decision): void {
+function carryOut(draft: Draft, want: Want, decision: Outcome): void {
   const { kind, before, target, why } = want;
   const stays = before !== undefined && decision.node === before.spec.node;
   if (kind === "refit" && stays) {
@@ -153,15 +156,13 @@ function carryOut(draft: Draft, want: Want, decision: Decision): void {
     stay(draft, before, target, { message, devices: decision.devices });
     return;
   }
-  draft.settle(before, target, decision, kind === "refit" ? misfit(before, decision) : why);
+  draft.settle(before, target, decision, kind === "refit" ? misfitText(before, decision) : why);
 }
 
 /** Why the new spec does not go where the old one is. */
-function misfit(before: Assignment | undefined, { candidates }: Decision): string {
-  const node = before?.spec.node;
-  const here = candidates.find((c) => c.node === node);
-  const because = here?.filter === undefined ? "" : `: ${here.filter} (${here.reason ?? ""})`;
-  return `the new spec does not fit on ${node}${because}`;
+function misfitText(before: Assignment | undefined, { misfit }: Outcome): string {
+  const because = misfit === undefined ? "" : `: ${misfit}`;
+  return `the new spec does not fit on ${before?.spec.node}${because}`;
 }
 
 function updatedMessage({ spec }: Assignment): string {

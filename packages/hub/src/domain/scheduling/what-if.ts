@@ -1,5 +1,4 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
-import type { Candidate } from "@flotilla/shared/model/resources/edge";
 import type {
   Explanation,
   PlacementPlan,
@@ -46,27 +45,29 @@ export function explanationOf(
         }),
     now: {
       ...defined({ node: now.node, wouldFit: now.wouldFit }),
-      fittingCount: fitting.length,
-      rejectedCount: now.candidates.length - fitting.length,
+      fittingCount: now.counts?.fitting ?? fitting.length,
+      rejectedCount:
+        (now.counts?.nodes ?? now.candidates.length) - (now.counts?.fitting ?? fitting.length),
       candidates: fitting.slice(0, CANDIDATES_SHOWN_MAX),
-      rejections: [...rejectionsOf(now.candidates)],
+      rejections: [...rejectionsOf(now)],
     },
   };
 }
 
-/** Rejected candidates counted by filter, the most frequent first. */
-function rejectionsOf(candidates: readonly Candidate[]): readonly Rejections[] {
-  const byFilter = new Map<string, Rejections>();
-  for (const { filter, node, reason = "" } of candidates) {
-    if (filter === undefined) continue;
-    const { count, ...first } = byFilter.get(filter) ?? { count: 0, filter, node, reason };
-    byFilter.set(filter, { ...first, count: count + 1 });
-  }
-  return [...byFilter.values()].toSorted((a, b) => b.count - a.count);
+/** Rejected nodes counted by filter, the most frequent first, each with one that it rejected. */
+function rejectionsOf({ candidates, counts }: Decision): readonly Rejections[] {
+  return (counts?.rejections ?? []).map(({ filter, count, reason }) => {
+    const node = candidates.find((c) => c.filter === filter && c.reason === reason)?.node ?? "";
+    return { filter, count, node, reason };
+  });
 }
 
 /** What a completed plan would do, instance by instance. */
-export function placementPlanOf(plan: Plan, completed: Completed): PlacementPlan {
+export function placementPlanOf(
+  plan: Plan,
+  completed: Completed,
+  evictions: ReadonlyMap<string, { readonly message: string }>,
+): PlacementPlan {
   const { name, namespace = "" } = plan.input.application.metadata;
   const changed = new Map(completed.changes.map((c) => [nameOf(c), c]));
   const kept = plan.input.assignments.filter((a) => !changed.has(a.metadata.name));
@@ -85,7 +86,7 @@ export function placementPlanOf(plan: Plan, completed: Completed): PlacementPlan
     problems: plan.outcomes.flatMap(({ component, message }) =>
       message === undefined ? [] : [`${component.name}: ${message}`],
     ),
-    evictions: [],
+    evictions: [...evictions].map(([instance, { message }]) => ({ instance, reason: message })),
   };
 }
 

@@ -163,6 +163,8 @@ export const AssignmentStatus = Type.Object({
   candidates: Type.Optional(Type.Array(Candidate)),
   candidatesOmitted: Type.Optional(Type.Integer()),
   decidedAt: Type.Optional(Type.String()),
+  /** Why it waits, in one word (a WaitingReason, or Evicted); only while it has no node. */
+  reason: Type.Optional(Type.String()),
   message: Type.Optional(Type.String()),
   /** DevicesReady: False while the node does not report a device that the instance has. */
   conditions: Type.Optional(Type.Array(Condition)),

@@ -25,6 +25,12 @@ export class Trial {
     return this.#done.length;
   }
 
+  /** Whether this room, given when the trial had got to `mark`, was not taken back since. */
+  holds(placed: Placed, mark: number): boolean {
+    const step = this.#done[mark - 1];
+    return step?.kind === "given" && step.placed === placed;
+  }
+
   /** The best node for the shape, reserved; undefined when none fits. */
   place(shape: Shape): Placed | undefined {
     const node = this.#engine.place(shape);

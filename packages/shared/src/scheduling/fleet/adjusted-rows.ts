@@ -66,7 +66,7 @@ export class AdjustedRows implements AdjustedScore {
   }
 
   #spotOf(row: number): Spot | undefined {
-    const told = this.#rows.entryOf(row)?.told;
+    const told = this.#rows.settle().entries[row]?.told;
     return told === undefined ? undefined : { node: told.name, site: told.site.name };
   }
 }

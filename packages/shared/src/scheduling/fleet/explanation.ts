@@ -1,5 +1,11 @@
 import type { Candidate } from "../../model/resources/edge.ts";
-import { type Adjustment, affinityRejection, topologyOf } from "../adjustment.ts";
+import {
+  type Adjustment,
+  affinityRejection,
+  isPlain,
+  type Spot,
+  topologyOf,
+} from "../adjustment.ts";
 import { mostFrequentFirst, scoreOf } from "../decide.ts";
 import { f64, i32 } from "../engine/columns.ts";
 import { NO_NODE } from "../engine/node-score.ts";
@@ -45,6 +51,11 @@ export class Explanation {
   readonly #shape: FleetShape;
   readonly #adjustment: Adjustment;
   readonly #countMax: number;
+  /** No site and no node is special. */
+  readonly #isPlain: boolean;
+  readonly #topology: (spot: Spot) => number;
+  /** Asks for amounts that can be given at all. */
+  readonly #isPossible: boolean;
   readonly #best: Ranked[] = [];
   readonly #failed = new Map<FilterName, Failed>();
   #nodeCount = 0;
@@ -59,6 +70,11 @@ export class Explanation {
     this.#shape = shape;
     this.#adjustment = adjustment;
     this.#countMax = countMax;
+    this.#isPlain = isPlain(adjustment);
+    this.#topology = topologyOf(shape.request.kind, adjustment);
+    this.#isPossible =
+      [shape.milliCpu, shape.memoryBytes, shape.diskBytes].every(isSoundAmount) &&
+      Object.values(shape.request.otherAmounts).every((amount) => amount === 0);
     rows.score.prepare(shape);
     this.#look();
   }
@@ -104,26 +120,22 @@ export class Explanation {
   }
 
   #look(): void {
-    const { nodes, score } = this.#rows;
-    const topology = topologyOf(this.#shape.request.kind, this.#adjustment);
+    const { nodes, score, entries } = this.#rows.settle();
+    const shape = this.#shape;
     for (let row = 0; row < nodes.nodeCount; row++) {
-      const told = this.#rows.entryOf(row)?.told;
+      const told = entries[row]?.told;
       if (told === undefined) continue;
       this.#nodeCount++;
-      const spot = { node: told.name, site: told.site.name };
-      const failed = this.#firstFailed(row, spot);
+      const failed = this.#firstFailed(row, told);
       if (failed === undefined) {
         this.#fitCount++;
-        this.#rank({ row, score: score.scoreWith(this.#shape, row, topology(spot)) });
+        this.#rank(row, score.scoreWith(shape, row, this.#topologyAt(told)));
       } else this.#count(failed, row);
     }
   }
 
   /** As the order of all filters has it: those of classes come first. */
-  #firstFailed(
-    row: number,
-    spot: { readonly node: string; readonly site: string },
-  ): FilterName | undefined {
+  #firstFailed(row: number, told: NodeFacts): FilterName | undefined {
     const shape = this.#shape;
     const { nodes, score } = this.#rows;
     const failed = shape.failed[i32(nodes.classOf, row)] ?? 0;
@@ -132,25 +144,37 @@ export class Explanation {
     if (!this.#hasAmounts(row)) return "Resources";
     if (shape.ports !== undefined && nodes.takenPort(shape.ports, row) !== undefined)
       return "Ports";
-    return affinityRejection(this.#adjustment, spot) === undefined ? undefined : "Affinity";
+    return this.#isBarred(told) ? "Affinity" : undefined;
+  }
+
+  #topologyAt({ name, site }: NodeFacts): number {
+    if (this.#isPlain) return this.#shape.topologyBase;
+    return this.#topology({ node: name, site: site.name });
+  }
+
+  #isBarred({ name, site }: NodeFacts): boolean {
+    if (this.#isPlain) return false;
+    return affinityRejection(this.#adjustment, { node: name, site: site.name }) !== undefined;
   }
 
   #hasAmounts(row: number): boolean {
     const { nodes } = this.#rows;
-    const { milliCpu, memoryBytes, diskBytes, request } = this.#shape;
+    const { milliCpu, memoryBytes, diskBytes } = this.#shape;
     return (
+      this.#isPossible &&
       milliCpu <= f64(nodes.milliCpuFree, row) &&
       memoryBytes <= f64(nodes.memoryFree, row) &&
       diskBytes <= f64(nodes.diskFree, row) &&
-      i32(nodes.instancesFree, row) > 0 &&
-      [milliCpu, memoryBytes, diskBytes].every(isSoundAmount) &&
-      Object.values(request.otherAmounts).every((amount) => amount === 0)
+      i32(nodes.instancesFree, row) > 0
     );
   }
 
-  #rank(ranked: Ranked): void {
+  #rank(row: number, score: number): void {
     const best = this.#best;
-    if (best.length === this.#countMax && !isBefore(ranked, best.at(-1))) return;
+    const last = best[this.#countMax - 1];
+    // Rows come in order: an equal one is behind.
+    if (last !== undefined && score <= last.score) return;
+    const ranked = { row, score };
     let at = best.length;
     while (at > 0 && isBefore(ranked, best[at - 1])) at--;
     best.splice(at, 0, ranked);
@@ -177,22 +201,23 @@ export class Explanation {
     const byClass = new Map<number, number>();
     const counts = new Map<number, number>();
     let best: { readonly entry: NodeEntry; readonly distance: Distance } | undefined;
-    const { nodes } = this.#rows;
+    const { nodes, entries } = this.#rows.settle();
     for (let row = 0; row < nodes.nodeCount; row++) {
-      const entry = this.#rows.entryOf(row);
+      const entry = entries[row];
       if (entry?.told === undefined) continue;
       const nodeClass = i32(nodes.classOf, row);
       const ofClass =
         byClass.get(nodeClass) ?? this.#rows.terms.failedCount(this.#shape, nodeClass);
       byClass.set(nodeClass, ofClass);
       const failedCount = ofClass + this.#failedByRow(row, entry.told);
+      counts.set(failedCount, (counts.get(failedCount) ?? 0) + 1);
+      if (best !== undefined && failedCount > best.distance.failedCount) continue;
       const left = {
         milliCpu: f64(nodes.milliCpuFree, row),
         memoryBytes: f64(nodes.memoryFree, row),
         diskBytes: f64(nodes.diskFree, row),
       };
       const distance = { failedCount, lack: lackOf(this.#shape, left) };
-      counts.set(failedCount, (counts.get(failedCount) ?? 0) + 1);
       const isBest =
         best === undefined ||
         isNearer(distance, best.distance) ||
@@ -207,16 +232,14 @@ export class Explanation {
   }
 
   /** Filters beside those of its class that the row fails. */
-  #failedByRow(row: number, { name, site }: NodeFacts): number {
+  #failedByRow(row: number, told: NodeFacts): number {
     const shape = this.#shape;
     const { nodes, score } = this.#rows;
     const nodeClass = i32(nodes.classOf, row);
     const devices = shape.failsDevices[nodeClass] === 1 || score.hasDevices(shape, row) ? 0 : 1;
     const ports =
       shape.ports !== undefined && nodes.takenPort(shape.ports, row) !== undefined ? 1 : 0;
-    const spot = { node: name, site: site.name };
-    const affinity = affinityRejection(this.#adjustment, spot) === undefined ? 0 : 1;
-    return devices + (this.#hasAmounts(row) ? 0 : 1) + ports + affinity;
+    return devices + (this.#hasAmounts(row) ? 0 : 1) + ports + (this.#isBarred(told) ? 1 : 0);
   }
 
   #factsOf(row: number): NodeFacts {

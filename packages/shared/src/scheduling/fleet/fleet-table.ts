@@ -1,6 +1,6 @@
 import { must } from "../../kernel/assert.ts";
 import type { Candidate } from "../../model/resources/edge.ts";
-import { type Adjustment, NO_ADJUSTMENT, siblingCount } from "../adjustment.ts";
+import { type Adjustment, isPlain, NO_ADJUSTMENT, siblingCount } from "../adjustment.ts";
 import { scoreOf } from "../decide.ts";
 import { BestAdjusted } from "../engine/best-first.ts";
 import { type Engine, NO_NODE } from "../engine/engine.ts";
@@ -299,14 +299,4 @@ export class FleetTable {
 function topologyBaseOf({ kind }: PlacementRequest, adjustment: Adjustment): number {
   if (kind === "Deployment") return 1;
   return siblingCount(adjustment) > 0 ? 0 : NEUTRAL;
-}
-
-/** True when no site and no node is special to the request. */
-function isPlain({ siblings, required = [], barred, preferred }: Adjustment): boolean {
-  return (
-    required.length === 0 &&
-    barred === undefined &&
-    preferred === undefined &&
-    (siblings === undefined || siblings.bySite.size + siblings.byNode.size === 0)
-  );
 }

@@ -1,0 +1,103 @@
+import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import type { FleetTable } from "@flotilla/shared/scheduling/fleet/fleet-table";
+import type { RoundRunning } from "@flotilla/shared/scheduling/round/types";
+import { isAvailable, isFinished } from "../../domain/application/instance-state.ts";
+import type { Plan } from "../../domain/application/plan.ts";
+import { type PriorityClasses, type Traits, traitsOf } from "../../domain/scheduling/traits.ts";
+import { applicationIdOf, idOf } from "./assignment-index.ts";
+import type { FleetMirror } from "./fleet-mirror.ts";
+
+type Assignment = ObjectOf<"Assignment">;
+
+/** Of an instance whose component is not known: it is left alone. */
+const UNKNOWN: Traits = { priority: 0, preemption: "Never", minMember: 0, movable: false };
+
+const DAY_MS = 86_400_000;
+
+/** What holds room, as rounds see it: whose it is, what it is worth, and whether it may be taken away. */
+export class RunningBook {
+  readonly #mirror: FleetMirror;
+  readonly #table: FleetTable;
+  /** By Application, then component. */
+  readonly #traits = new Map<string, ReadonlyMap<string, Traits>>();
+
+  constructor(deps: { readonly mirror: FleetMirror; readonly table: FleetTable }) {
+    this.#mirror = deps.mirror;
+    this.#table = deps.table;
+  }
+
+  /** Keeps what an Application says of its components. */
+  learn({ input, outcomes }: Plan, classes: PriorityClasses): void {
+    const { metadata, spec } = input.application;
+    const counts = new Map(outcomes.map(({ component: c }) => [c.name, c.count]));
+    const traits = spec.components.map(
+      (c) => [c.name, traitsOf(c, classes, counts.get(c.name) ?? 1)] as const,
+    );
+    this.#traits.set(`${metadata.namespace ?? ""}/${metadata.name}`, new Map(traits));
+  }
+
+  /** Brings what is known of an Application back as it is now. */
+  saved(applicationId: string): () => void {
+    const before = this.#traits.get(applicationId);
+    return () => {
+      if (before === undefined) this.#traits.delete(applicationId);
+      else this.#traits.set(applicationId, before);
+    };
+  }
+
+  forget(applicationId: string): void {
+    this.#traits.delete(applicationId);
+  }
+
+  traitsOf(applicationId: string, component: string): Traits {
+    return this.#traits.get(applicationId)?.get(component) ?? UNKNOWN;
+  }
+
+  /** Everything that holds room now. */
+  all(nowMs: number): readonly RoundRunning[] {
+    const running: RoundRunning[] = [];
+    for (const assignment of this.#mirror.assignments.values()) {
+      if (assignment.spec.node === undefined || isFinished(assignment)) continue;
+      const placed = this.#table.placed(idOf(assignment));
+      if (placed !== undefined) running.push(this.#runningOf(assignment, placed, nowMs));
+    }
+    return running;
+  }
+
+  /** Evictions that each component with a budget still allows. */
+  budgets(): ReadonlyMap<string, number> {
+    const budgets = new Map<string, number>();
+    for (const [applicationId, components] of this.#traits)
+      for (const [component, { unavailableMax }] of components) {
+        if (unavailableMax === undefined) continue;
+        let unavailable = 0;
+        for (const a of this.#mirror.assignments.ofApplication(applicationId))
+          if (a.spec.component === component && !isAvailable(a) && !isFinished(a)) unavailable++;
+        budgets.set(`${applicationId}/${component}`, Math.max(0, unavailableMax - unavailable));
+      }
+    return budgets;
+  }
+
+  #runningOf(assignment: Assignment, placed: RoundRunning["placed"], nowMs: number): RoundRunning {
+    const { spec, status } = assignment;
+    const jobId = `${applicationIdOf(assignment)}/${spec.component}`;
+    const traits = this.traitsOf(applicationIdOf(assignment), spec.component);
+    const decidedMs = Date.parse(status?.decidedAt ?? "");
+    const ageMs = Number.isFinite(decidedMs) ? Math.max(0, nowMs - decidedMs) : 0;
+    return {
+      id: idOf(assignment),
+      jobId,
+      ...(traits.queue === undefined ? {} : { queue: traits.queue }),
+      priority: traits.priority,
+      placed,
+      evictable: traits.movable,
+      // Of as many victims those go whose work of less than a day is lost least.
+      evictionCost: 1 + Math.min(1, ageMs / DAY_MS),
+      ...(traits.unavailableMax === undefined ? {} : { budget: jobId }),
+      minMember: traits.minMember,
+      ...(traits.estimateMs === undefined || !Number.isFinite(decidedMs)
+        ? {}
+        : { endsAtMs: decidedMs + traits.estimateMs }),
+    };
+  }
+}
