@@ -73,6 +73,16 @@ export function topologyOf(
   };
 }
 
+/** True when no site and no node is special to the request. */
+export function isPlain({ siblings, required = [], barred, preferred }: Adjustment): boolean {
+  return (
+    required.length === 0 &&
+    barred === undefined &&
+    preferred === undefined &&
+    (siblings === undefined || siblings.bySite.size + siblings.byNode.size === 0)
+  );
+}
+
 /** Siblings that are placed. */
 export function siblingCount({ siblings }: Adjustment): number {
   let count = 0;
