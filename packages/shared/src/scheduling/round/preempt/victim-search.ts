@@ -82,9 +82,10 @@ function combinations(sketch: NodeSketch, on: OnNode): readonly (readonly Unit[]
 function pairsOf(sketch: NodeSketch, { node, shape, units }: OnNode): readonly (readonly Unit[])[] {
   const found: (readonly Unit[])[] = [];
   if (units.length > PAIRED_UNITS_MAX) return found;
+  sketch.reset(node);
   for (const [i, one] of units.entries())
     for (const other of units.slice(i + 1))
-      if (fitsWithout(sketch.reset(node), shape, [one, other])) found.push([one, other]);
+      if (fitsWithout(sketch, shape, [one, other])) found.push([one, other]);
   return found;
 }
 
