@@ -1,4 +1,5 @@
 import type { DeviceFacts, NodeFacts, SiteFacts } from "../facts.ts";
+import { byName } from "../select.ts";
 import type { LabelTracker } from "./label-tracker.ts";
 
 /** A class that no node is of any more is kept under its number for the next one. */
@@ -111,7 +112,7 @@ function deviceKeys(devices: readonly DeviceFacts[]): readonly unknown[] {
 export function plainKey(value: unknown): string {
   return JSON.stringify(value, (_key, inner: unknown) => {
     if (typeof inner === "number" && !Number.isFinite(inner)) return `number ${inner}`;
-    if (inner instanceof Set) return [...inner].toSorted();
+    if (inner instanceof Set) return [...inner].map(String).toSorted(byName);
     if (inner instanceof Map) return [...inner].toSorted(([a], [b]) => (a < b ? -1 : 1));
     if (typeof inner !== "object" || inner === null || Array.isArray(inner)) return inner;
     return Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)));
