@@ -203,7 +203,7 @@ export class ApplicationController implements Service {
 
   /** What was decided is given back when it cannot be committed, and decided anew when somebody else had changed something. */
   async #commit(plans: readonly Plan[], batch: Batch): Promise<void> {
-    const { store, metrics } = this.#deps;
+    const { store, metrics, scheduler } = this.#deps;
     const completed = plans.map((plan) => this.#complete(plan, batch));
     const changes = completed.flatMap((c) => changesOf(c.plan.input.application, c));
     if (changes.length === 0) return;
@@ -213,8 +213,10 @@ export class ApplicationController implements Service {
     };
     try {
       const result = await store.commit({ changes });
-      if (result.ok) for (const c of completed) this.#tell(c.plan.input.application, c);
-      else {
+      if (result.ok) {
+        for (const c of completed) this.#tell(c.plan.input.application, c);
+        if (completed.every((c) => isSettled(c, batch))) scheduler.mirror.expect(result.entries);
+      } else {
         metrics.count("flotilla_hub_pass_conflicts_total", { controller: this.name });
         dirty();
       }
@@ -308,6 +310,15 @@ const OUTCOMES: Readonly<Record<string, string>> = {
   Moved: "moved",
   FailedScheduling: "unplaced",
 };
+
+/** Whether nothing is left to do for the Application until something else changes. */
+function isSettled({ plan }: { readonly plan: Plan }, { outcomes, evictions }: Batch): boolean {
+  return (
+    !plan.isCut &&
+    plan.wants.every((want) => outcomes.get(idOfWant(plan, want))?.node !== undefined) &&
+    !plan.input.assignments.some((a) => evictions.has(idOf(a)))
+  );
+}
 
 function idOfApplication({ metadata }: ObjectOf<"Application">): string {
   return `${metadata.namespace ?? ""}/${metadata.name}`;

@@ -73,6 +73,8 @@ export class FleetMirror {
   /** Revision up to which the log was read; undefined: nothing was. */
   #revision: number | undefined;
   #noted = new Noted();
+  /** Revisions that the scheduler's own commits wrote: what they changed is known, and is no news. */
+  readonly #own = new Set<number>();
 
   constructor(deps: { readonly store: ResourceStore; readonly table: Table }) {
     this.#store = deps.store;
@@ -110,6 +112,11 @@ export class FleetMirror {
     }
   }
 
+  /** These lines were written by who takes the changes, and need no other look. */
+  expect(entries: readonly LogEntry[]): void {
+    for (const { revision } of entries) this.#own.add(revision);
+  }
+
   /** What has changed since it was last asked for, also what was read for others meanwhile. */
   takeChanges(): MirrorChanges {
     this.sync();
@@ -130,6 +137,7 @@ export class FleetMirror {
   #reload(noted: Noted): void {
     const store = this.#store;
     this.#revision = store.revision;
+    this.#own.clear();
     for (const { metadata } of this.#nodes.values()) this.#dropNode(metadata.name);
     for (const assignment of this.assignments.values()) this.#table.unassign(idOf(assignment));
     this.assignments.clear();
@@ -146,11 +154,13 @@ export class FleetMirror {
 
   #follow(entry: LogEntry, noted: Noted): void {
     const { key, object, type } = entry;
-    const matters = concerns(entry, KINDS_SEEN);
+    const isOwn = this.#own.delete(entry.revision);
+    const matters = isOwn || concerns(entry, KINDS_SEEN);
     const gone = type === "DELETED";
     if (isNode(object)) this.#followNode(object, { gone, matters }, noted);
-    else if (isAssignment(object)) this.#followAssignment(object, { gone, matters }, noted);
+    else if (isAssignment(object)) this.#followAssignment(object, { gone, matters, isOwn }, noted);
     else if (isSite(object)) this.#followSite(object, gone, noted);
+    else if (isOwn) return;
     else if (key.kind === "Application") noted.applications.add(`${key.namespace}/${key.name}`);
     else if (matters) {
       if (key.kind === "PriceList") this.#repriceAll();
@@ -172,7 +182,7 @@ export class FleetMirror {
 
   #followAssignment(
     assignment: ObjectOf<"Assignment">,
-    { gone, matters }: Followed,
+    { gone, matters, isOwn }: Followed & { readonly isOwn: boolean },
     noted: Noted,
   ): void {
     const id = idOf(assignment);
@@ -183,7 +193,7 @@ export class FleetMirror {
     } else this.#putAssignment(assignment);
     this.#refreshRivals(before?.spec.node);
     if (!matters) return;
-    noted.applications.add(applicationIdOf(assignment));
+    if (!isOwn) noted.applications.add(applicationIdOf(assignment));
     for (const node of [before?.spec.node, assignment.spec.node])
       if (node !== undefined) noted.nodes.add(node);
     // It may have left a node, ended, or ask for less.

@@ -95,9 +95,16 @@ export class RunningBook {
       evictionCost: 1 + Math.min(1, ageMs / DAY_MS),
       ...(traits.unavailableMax === undefined ? {} : { budget: jobId }),
       minMember: traits.minMember,
-      ...(traits.estimateMs === undefined || !Number.isFinite(decidedMs)
-        ? {}
-        : { endsAtMs: decidedMs + traits.estimateMs }),
+      ...endOf(spec.desired.kind, decidedMs + (traits.estimateMs ?? Number.NaN)),
     };
   }
+}
+
+/** A Deployment runs until it is told otherwise, a Job as long as its owner estimates. */
+function endOf(
+  kind: Assignment["spec"]["desired"]["kind"],
+  estimatedMs: number,
+): Pick<RoundRunning, "endsAtMs"> {
+  if (kind === "Deployment") return { endsAtMs: "never" };
+  return Number.isFinite(estimatedMs) ? { endsAtMs: estimatedMs } : {};
 }

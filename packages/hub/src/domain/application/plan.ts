@@ -73,6 +73,8 @@ export interface Plan {
   readonly outcomes: readonly ComponentOutcome[];
   /** Of the components that are shared out over sites. */
   readonly division: readonly DivisionStatus[];
+  /** Whether it would be longer, but for `changesMax`: another one is to follow. */
+  readonly isCut: boolean;
 }
 
 /** What is to be committed, all or nothing, and told once it is. */
@@ -91,12 +93,13 @@ export function planApplication(input: PlanInput): Plan {
   const wants: Want[] = [];
   const components = input.application.spec.components.map((c) => resolveComponent(c, input));
   removeStrays(draft, components);
-  const planner: Planner = { draft, input, components, wants, division: [] };
+  const planner: Planner = { draft, input, components, wants, division: [], isCut: false };
   const outcomes = components.map((c): ComponentOutcome => {
     if (isResolved(c)) return planComponent(planner, c);
     return { component: c, message: c.problem };
   });
-  return { input, draft, wants, outcomes, division: planner.division };
+  const isCut = draft.isFull || planner.isCut;
+  return { input, draft, wants, outcomes, division: planner.division, isCut };
 }
 
 /** Brings the scheduler's decisions into a plan. A want without a decision is left as it is, for a later pass. */
@@ -136,6 +139,7 @@ interface Planner {
   readonly components: readonly (ResolvedComponent | ComponentProblem)[];
   readonly wants: Want[];
   readonly division: DivisionStatus[];
+  isCut: boolean;
 }
 
 function lifeOf(input: PlanInput, node: string): NodeLife | undefined {
@@ -269,6 +273,7 @@ function createAll(
 ): string | undefined {
   const { input } = planner;
   let message: string | undefined;
+  if (wanted.indexes.length > input.changesMax) planner.isCut = true;
   for (const index of wanted.indexes.slice(0, input.changesMax)) {
     const name = assignmentName(input.application.metadata.name, component.name, index);
     const holder = input.assignmentNamed(name);
