@@ -1,4 +1,4 @@
-import { assert } from "../../kernel/assert.ts";
+import { assert, must } from "../../kernel/assert.ts";
 import { type AdjustedScore, BestAdjusted, BestFirst } from "./best-first.ts";
 import { ChangeLog } from "./change-log.ts";
 import { f32, f64, i32 } from "./columns.ts";
@@ -9,13 +9,20 @@ import { WinnerTree } from "./winner-tree.ts";
 
 export { NO_NODE } from "./node-score.ts";
 
-/** Up to so many nodes a plain scan is cheaper than to keep trees (`npm run bench:scheduler`). */
-export const SCAN_NODES_MAX = 2_000;
+/**
+ * Up to so many nodes a plain scan is as cheap as to keep trees. With 500 shapes both cost the same from about 250 nodes, with 20
+ * from about 50; for shapes that are asked for once a scan is always the cheaper one, by a third at most above this
+ * (`npm run bench:scheduler -- --node-counts 64,128,256,512 --shape-counts 20,500`).
+ */
+export const SCAN_NODES_MAX = 256;
 
-/** Most memory that winner trees may take, bytes; the tree that was not asked for longest makes room. */
+/** Most memory that winner trees may take, bytes. A tree that was not asked for lately makes room for the next one. */
 export const TREE_BYTES_MAX = 768 * 2 ** 20;
 
-/** A tree of which more than this share of nodes changed is built anew instead of repaired. */
+/** Most winner trees, however small they are: each holds its shape. */
+export const TREES_MAX = 2_048;
+
+/** A tree of which more than this share of nodes changed, each counted once, is built anew instead of repaired. */
 const REBUILD_RATIO = 1 / 4;
 
 /** Share of the nodes that an adjusted decision takes from the tree one by one; a scan looks at so many in less time. */
@@ -47,7 +54,6 @@ export class Engine {
   /** Nodes that are evaluated together, and their scores. */
   readonly #batch = new Int32Array(EVALUATIONS_MAX);
   readonly #scores = new Float32Array(EVALUATIONS_MAX);
-  #decisions = 0;
   /** Devices of the last `place`, as indexes within the node: the first `gpuCount` of them. Overwritten by the next. */
   readonly devices = new Int16Array(GPUS_PER_NODE_MAX);
 
@@ -58,7 +64,8 @@ export class Engine {
     this.#nodes = nodes;
     this.#score = score;
     this.#scans = mode === undefined ? nodes.nodeCount <= SCAN_NODES_MAX : mode === "scan";
-    this.#treesMax = Math.max(1, Math.floor(treeBytesMax / WinnerTree.bytesOf(nodes.nodeCount)));
+    const fitting = Math.floor(treeBytesMax / WinnerTree.bytesOf(nodes.nodeCount));
+    this.#treesMax = Math.max(1, Math.min(TREES_MAX, fitting));
     this.#log = new ChangeLog(nodes.nodeCount);
   }
 
@@ -68,8 +75,6 @@ export class Engine {
     const version = this.#score.prepare?.(shape) ?? 0;
     if (this.#scans) return this.#scan(shape);
     const tree = this.#treeOf(shape, version);
-    this.#decisions++;
-    tree.usedAt = this.#decisions;
     return tree.winnerScore > NO_FIT ? tree.winner : NO_NODE;
   }
 
@@ -140,12 +145,13 @@ export class Engine {
   #treeOf(shape: Shape, version: number): WinnerTree {
     const known = this.#trees.get(shape);
     const tree = known ?? this.#newTree(shape);
-    const changes = this.#log.now - tree.seen;
     const isStale = known === undefined || tree.version !== version;
-    if (isStale || changes > this.#nodes.nodeCount * REBUILD_RATIO) this.#build(tree, shape);
-    else if (changes > 0) this.#repair(tree, shape);
+    if (isStale || this.#log.changedMoreThan(this.#nodes.nodeCount * REBUILD_RATIO, tree.seen))
+      this.#build(tree, shape);
+    else if (this.#log.now > tree.seen) this.#repair(tree, shape);
     tree.seen = this.#log.now;
     tree.version = version;
+    tree.isAskedAgain = known !== undefined;
     return tree;
   }
 
@@ -156,13 +162,20 @@ export class Engine {
     return tree;
   }
 
+  /** The clock algorithm: a tree that was asked for again since its turn came is passed over once. */
   #evicted(): WinnerTree {
-    let oldest: readonly [Shape, WinnerTree] | undefined;
-    for (const entry of this.#trees)
-      if (oldest === undefined || entry[1].usedAt < oldest[1].usedAt) oldest = entry;
-    assert(oldest !== undefined, "a tree was evicted though there is none");
-    this.#trees.delete(oldest[0]);
-    return oldest[1];
+    let gone: WinnerTree | undefined;
+    for (const [shape, tree] of this.#trees) {
+      this.#trees.delete(shape);
+      if (tree.isAskedAgain) {
+        tree.isAskedAgain = false;
+        this.#trees.set(shape, tree);
+        continue;
+      }
+      gone = tree;
+      break;
+    }
+    return must(gone, "a tree was to make room though there is none");
   }
 
   #build(tree: WinnerTree, shape: Shape): void {
