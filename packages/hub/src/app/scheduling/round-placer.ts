@@ -1,4 +1,3 @@
-import { NO_NODE } from "@flotilla/shared/scheduling/engine/engine";
 import type { Placed, Trial } from "@flotilla/shared/scheduling/engine/trial";
 import type { Decision } from "@flotilla/shared/scheduling/facts";
 import type { FleetTable } from "@flotilla/shared/scheduling/fleet/fleet-table";
@@ -44,9 +43,10 @@ export class RoundPlacer {
     const { plan, component, request, weights, id } = instance;
     const adjustment = this.#neighbours.adjustmentOf(plan, component);
     const shape = table.shapeOf(request, weights, adjustment);
-    const node = table.choose(shape, adjustment);
-    if (node === NO_NODE) return undefined;
-    const decision = this.#explained(instance, shape, table.decide(request, weights, adjustment));
+    const chosen = table.decide(request, weights, adjustment, { explains: false });
+    if (chosen.node === undefined) return undefined;
+    const node = table.nodeIndex(chosen.node);
+    const decision = this.#explained(instance, shape, chosen);
     const placed = { shape, node, devices: table.devicesOn(shape, node) };
     trial.reserve(placed);
     table.assign(id, table.nodeName(node), table.useOf(placed), { reserved: true });

@@ -1,3 +1,4 @@
+import { parseIsoTimeMs } from "@flotilla/shared/kernel/iso-time";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { FleetTable } from "@flotilla/shared/scheduling/fleet/fleet-table";
 import type { RoundRunning } from "@flotilla/shared/scheduling/round/types";
@@ -82,8 +83,8 @@ export class RunningBook {
     const { spec, status } = assignment;
     const jobId = `${applicationIdOf(assignment)}/${spec.component}`;
     const traits = this.traitsOf(applicationIdOf(assignment), spec.component);
-    const decidedMs = Date.parse(status?.decidedAt ?? "");
-    const ageMs = Number.isFinite(decidedMs) ? Math.max(0, nowMs - decidedMs) : 0;
+    const decidedMs = parseIsoTimeMs(status?.decidedAt ?? "") ?? nowMs;
+    const ageMs = Math.max(0, nowMs - decidedMs);
     return {
       id: idOf(assignment),
       jobId,

@@ -26,7 +26,7 @@ export const TREES_MAX = 2_048;
 const REBUILD_RATIO = 1 / 4;
 
 /** Share of the nodes that an adjusted decision takes from the tree one by one; a scan looks at so many in less time. */
-export const LOOKS_RATIO = 1 / 16;
+export const LOOKS_RATIO = 1 / 256;
 
 interface EngineOptions {
   /** `tree` and `scan` are for tests and measurements; both choose the same node. Default: by the number of nodes. */
@@ -80,22 +80,26 @@ export class Engine {
 
   /**
    * The best node by scores that differ from the shape's own: the choice of a scan with `adjusted`. Nodes come from the tree,
-   * best first, until none can beat what was found; after LOOKS_RATIO of the nodes a scan takes over.
+   * best first, until none can beat what was found; after LOOKS_RATIO of the nodes all are gone through, by the shape's own
+   * scores as the tree has them.
    */
   chooseAdjusted(shape: Shape, adjusted: AdjustedScore): number {
     if (!isSoundShape(shape)) return NO_NODE;
+    const { nodeCount } = this.#nodes;
     const version = this.#score.prepare?.(shape) ?? 0;
-    const looksMax = Math.ceil(this.#nodes.nodeCount * LOOKS_RATIO);
+    const looksMax = Math.ceil(nodeCount * LOOKS_RATIO);
     const best = new BestAdjusted(adjusted);
-    if (this.#scans || adjusted.raised.length > looksMax) return best.ofAll(this.#nodes.nodeCount);
+    if (this.#scans) return best.ofAll(nodeCount);
+    const tree = this.#treeOf(shape, version);
+    if (adjusted.raised.length > looksMax) return best.ofOwn(tree.levels.best, nodeCount);
     for (const node of adjusted.raised) best.look(node);
-    const order = new BestFirst(this.#treeOf(shape, version));
+    const order = new BestFirst(tree);
     for (let looks = 0; looks < looksMax; looks++) {
       const node = order.next();
       if (node === NO_NODE || !best.isBeatenBy(order.score, node)) return best.node;
       best.look(node);
     }
-    return best.ofAll(this.#nodes.nodeCount);
+    return best.ofOwn(tree.levels.best, nodeCount);
   }
 
   /** Chooses and reserves. The devices are in `devices` until the next call. */

@@ -11,7 +11,7 @@ import { DeviceClasses } from "./device-classes.ts";
 import { FleetScore } from "./fleet-score.ts";
 import type { FleetShape } from "./fleet-shape.ts";
 import { LabelTracker } from "./label-tracker.ts";
-import { NO_CLASS, NodeClasses } from "./node-classes.ts";
+import { NO_CLASS, type NodeClass, NodeClasses } from "./node-classes.ts";
 import { type Held, NO_ROW, type NodeEntry } from "./node-entry.ts";
 import { PerformanceColumns } from "./performance-columns.ts";
 import { ShapeBook } from "./shape-book.ts";
@@ -90,6 +90,11 @@ export class FleetRows {
 
   get terms(): ClassTerms {
     return this.#terms;
+  }
+
+  /** Classes by number. */
+  get classes(): readonly NodeClass[] {
+    return this.#classes.list;
   }
 
   /** Facts of a row's node, with what is assigned to it. */

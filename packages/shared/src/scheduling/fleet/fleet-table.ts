@@ -211,21 +211,25 @@ export class FleetTable {
   }
 
   /**
-   * Where one instance belongs: the winner and the runners-up with their parts, or, when no node fits, why. Reserves nothing: `assign`
-   * does. `explain` tells the same with every node counted, and looks at all of them for it.
+   * Where one instance belongs: the winner and the runners-up with their parts, or, when no node fits, why (nothing at all when
+   * `explains` is false). Reserves nothing: `assign` does. `explain` tells the same with every node counted, and looks at all of them.
    */
   decide(
     request: PlacementRequest,
     weights: Weights,
     adjustment: Adjustment = NO_ADJUSTMENT,
-    { runnersUp = 1 }: { readonly runnersUp?: number } = {},
+    {
+      runnersUp = 1,
+      explains = true,
+    }: { readonly runnersUp?: number; readonly explains?: boolean } = {},
   ): Decision {
     const shape = this.shapeOf(request, weights, adjustment);
     const rows = new AdjustedRows(this.#rows, shape, adjustment);
     const winner = isPlain(adjustment)
       ? this.#rows.engine.choose(shape)
       : this.#chooseOf(shape, rows);
-    if (winner === NO_NODE) return this.explain(request, weights, adjustment);
+    if (winner === NO_NODE)
+      return explains ? this.explain(request, weights, adjustment) : { candidates: [] };
     const context = contextOf(this.#rows, shape, adjustment);
     const candidates: Candidate[] = [];
     for (let row = winner; row !== NO_NODE; row = this.#chooseOf(shape, rows)) {
