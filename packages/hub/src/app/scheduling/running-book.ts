@@ -71,12 +71,17 @@ export class RunningBook {
     for (const [applicationId, components] of this.#traits)
       for (const [component, { unavailableMax }] of components) {
         if (unavailableMax === undefined) continue;
-        let unavailable = 0;
-        for (const a of this.#mirror.assignments.ofApplication(applicationId))
-          if (a.spec.component === component && !isAvailable(a) && !isFinished(a)) unavailable++;
+        const unavailable = this.#unavailableCount(applicationId, component);
         budgets.set(`${applicationId}/${component}`, Math.max(0, unavailableMax - unavailable));
       }
     return budgets;
+  }
+
+  #unavailableCount(applicationId: string, component: string): number {
+    let count = 0;
+    for (const a of this.#mirror.assignments.ofApplication(applicationId))
+      if (a.spec.component === component && !isAvailable(a) && !isFinished(a)) count++;
+    return count;
   }
 
   #runningOf(assignment: Assignment, placed: RoundRunning["placed"], nowMs: number): RoundRunning {
