@@ -53,7 +53,7 @@ const MAX_DEVICES = 1_024;
  * The trace knows no prices, latencies or loads. Each node gets them drawn, by its name's order: a price for each of its GPUs, a latency, a load, and up to three marks that are preferred against. Seven tenths of the score then know nothing of
  * GPUs, but that the topology part is the same everywhere while nothing runs beside what is placed.
  */
-function traceFacts(nodes: readonly TraceNode[]): readonly NodeFacts[] {
+export function traceFacts(nodes: readonly TraceNode[]): readonly NodeFacts[] {
   const random = new SeededRandom(DRAW_SEED);
   const drawn = new Map(
     nodes
@@ -109,7 +109,7 @@ function withReserve(allocatable: number): number {
   return Math.ceil(allocatable / (1 - RESERVE_RATIO));
 }
 
-function requestOf(pod: TracePod): PlacementRequest {
+export function requestOf(pod: TracePod): PlacementRequest {
   return {
     kind: "Job",
     amounts: {
