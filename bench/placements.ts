@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { messageOf } from "@flotilla/shared/kernel/errors";
@@ -26,6 +27,8 @@ interface Run {
   /** Until the desired state of every node is signed, on disk and told. */
   readonly publishSeconds: number;
   readonly cpuSeconds: number;
+  /** Longest time that nothing else of the hub had a turn, milliseconds. */
+  readonly pauseMsMax: number;
   readonly placementsPerSecond: number;
   readonly nodesTold: number;
 }
@@ -39,6 +42,8 @@ async function run(nodes: number, applications: number, instances: number): Prom
     await addApplications(hub, { applications, replicas: Math.ceil(instances / applications) });
     const accepted = performance.now();
     const cpu = process.cpuUsage();
+    const pauses = monitorEventLoopDelay({ resolution: 1 });
+    pauses.enable();
     const running = hub.services.map((service) => service.run(stop.signal));
     const total = Math.ceil(instances / applications) * applications;
     await until(() => hub.placedCount() === total, 5);
@@ -46,6 +51,7 @@ async function run(nodes: number, applications: number, instances: number): Prom
     await until(() => publishedCount(hub) === total, 100);
     const published = performance.now();
     const { user, system } = process.cpuUsage(cpu);
+    pauses.disable();
     stop.abort();
     await Promise.all(running);
     return {
@@ -56,6 +62,7 @@ async function run(nodes: number, applications: number, instances: number): Prom
       placeSeconds: (placed - accepted) / 1000,
       publishSeconds: (published - accepted) / 1000,
       cpuSeconds: (user + system) / 1e6,
+      pauseMsMax: pauses.max / 1e6,
       placementsPerSecond: total / ((published - accepted) / 1000),
       nodesTold: hub.link.notifiedCount,
     };
@@ -110,6 +117,7 @@ function text(runs: readonly Run[]): string {
     "placed s",
     "published s",
     "CPU s",
+    "pause ms",
     "placements/s",
     "nodes told",
   ];
@@ -121,6 +129,7 @@ function text(runs: readonly Run[]): string {
     r.placeSeconds.toFixed(2),
     r.publishSeconds.toFixed(2),
     r.cpuSeconds.toFixed(2),
+    r.pauseMsMax.toFixed(0),
     Math.round(r.placementsPerSecond).toString(),
     String(r.nodesTold),
   ]);

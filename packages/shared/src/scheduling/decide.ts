@@ -67,6 +67,7 @@ export function decide(
 /** `0/3 nodes fit: 2 Resources (memory: asks 2Gi, 1Gi free), 1 Taints (…)`: the most frequent filter first. */
 export function summary({ candidates, counts }: Pick<Decision, "candidates" | "counts">): string {
   const { fitting, nodes, rejections } = counts ?? countsOf(candidates);
+  if (nodes === 0) return "there is no node yet: enrol one with `flotilla node join-token`";
   const head = `${fitting}/${nodes} nodes fit`;
   if (rejections.length === 0) return head;
   const parts = rejections.map(({ filter, count, reason }) => `${count} ${filter} (${reason})`);
