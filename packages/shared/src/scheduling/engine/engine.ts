@@ -10,11 +10,11 @@ import { WinnerTree } from "./winner-tree.ts";
 export { NO_NODE } from "./node-score.ts";
 
 /**
- * Up to so many nodes a plain scan is as cheap as to keep trees. With 500 shapes both cost the same from about 250 nodes, with 20
- * from about 50; for shapes that are asked for once a scan is always the cheaper one, by a third at most above this
- * (`npm run bench:scheduler -- --node-counts 64,128,256,512 --shape-counts 20,500`).
+ * Up to so many nodes a plain scan is as cheap as to keep trees. From 64 on trees won by each score, with 20 and with 500 shapes; at
+ * 32 the plainest score was still scanned faster. Shapes that are asked for once pay for their tree: a tenth of the decision with
+ * the five-part score, half with the plainest (`npm run bench:scheduler -- --node-counts 32,64,128,256,512 --shape-counts 20,500`).
  */
-export const SCAN_NODES_MAX = 256;
+export const SCAN_NODES_MAX = 32;
 
 /** Most memory that winner trees may take, bytes. A tree that was not asked for lately makes room for the next one. */
 export const TREE_BYTES_MAX = 768 * 2 ** 20;

@@ -55,7 +55,7 @@ describe("a repair", () => {
         expect(tree.choose(SHAPE)).toBe(scan.choose(SHAPE));
         expect(scores.evaluated).toBe(changed.length);
       }),
-      { seed: 48, numRuns: 40 },
+      { seed: 48, numRuns: 15 },
     );
   });
 
