@@ -31,6 +31,8 @@ import { planInputOf } from "./plan-input.ts";
 export const PLAN_CHANGES_MAX = 200;
 /** Applications that are planned before others get a turn of the event loop. */
 const PLANS_PER_TURN = 50;
+/** Commits that share an fsync; between them others get a turn of the event loop. */
+const COMMITS_PER_TURN = 500;
 /** Rounds within a pass: one that was made undone by another writer is decided anew, at most so often. */
 const ROUNDS_MAX = 50;
 
@@ -162,15 +164,29 @@ export class ApplicationController implements Service {
       [...plans].filter(([id]) => linked.has(id)),
       ...[...plans].filter(([id]) => !linked.has(id)).map((entry) => [entry]),
     ];
-    const results = await Promise.allSettled(
-      groups.map((group) =>
-        this.#commit(
-          group.map(([, plan]) => plan),
-          batch,
+    for (let first = 0; first < groups.length; first += COMMITS_PER_TURN) {
+      const some = groups.slice(first, first + COMMITS_PER_TURN);
+      const results = await Promise.allSettled(
+        some.map((group) =>
+          this.#commit(
+            group.map(([, plan]) => plan),
+            batch,
+          ),
         ),
-      ),
-    );
-    for (const result of results) if (result.status === "rejected") throw result.reason;
+      );
+      const failed = results.find((result) => result.status === "rejected");
+      if (failed === undefined) continue;
+      // The store is not well: what was not tried is given back, and all is looked at again by the next pass.
+      for (const group of groups.slice(first + COMMITS_PER_TURN)) this.#leave(group);
+      throw failed.reason;
+    }
+  }
+
+  #leave(group: readonly (readonly [string, Plan])[]): void {
+    for (const [id, plan] of group) {
+      this.#dirty.add(id);
+      this.#giveBack([plan]);
+    }
   }
 
   /** Undefined when there is nothing to plan: it is gone, or going, or cannot be planned. */
