@@ -119,17 +119,42 @@ export class ApplicationController implements Service {
   async #round(): Promise<void> {
     const { scheduler, clock } = this.#deps;
     const plans = await this.#planDirty();
+    // What was written while others had a turn is planned by the next round; what it waited for before does not count any more.
+    this.#note(scheduler.mirror.takeChanges());
+    for (const id of this.#dirty) if (!plans.has(id)) scheduler.setAside(id);
     this.#mayPlaceMore = false;
     const { instancesMax } = this.#batching();
     const batch = scheduler.decide([...plans.values()], { nowMs: clock.wallMs(), instancesMax });
-    for (const id of batch.applicationIds)
-      if (!plans.has(id)) {
-        const plan = this.#plan(id);
-        if (plan !== undefined) plans.set(id, plan);
-      }
+    if (!this.#planDecided(plans, batch)) return;
     if (batch.isFull) this.#mayPlaceMore = true;
     if (batch.queues !== undefined) this.#deps.queues.tell(batch.queues);
     await this.#commitAll(plans, batch);
+  }
+
+  /**
+   * Plans also those that were planned in an earlier round, so that what was decided about them can be committed. False: one of them cannot
+   * be planned any more; all is given back, for others may have been decided on the strength of it.
+   */
+  #planDecided(plans: Map<string, Plan>, { applicationIds, outcomes, evictions }: Batch): boolean {
+    const { scheduler } = this.#deps;
+    const lost: string[] = [];
+    for (const id of applicationIds) {
+      if (plans.has(id)) continue;
+      const plan = this.#plan(id);
+      if (plan === undefined) lost.push(id);
+      else plans.set(id, plan);
+    }
+    if (lost.length > 0) {
+      scheduler.giveBack(outcomes.keys());
+      scheduler.giveBack(evictions.keys());
+      for (const id of plans.keys()) this.#dirty.add(id);
+      for (const id of lost) scheduler.forget(id);
+      return false;
+    }
+    // An earlier plan may have asked for more instances than the one that is committed.
+    const wanted = new Set([...plans.values()].flatMap((p) => p.wants.map((w) => idOfWant(p, w))));
+    scheduler.giveBack([...outcomes.keys()].filter((id) => !wanted.has(id)));
+    return true;
   }
 
   /** Queues are told how they stand also when nothing waits. */

@@ -94,10 +94,9 @@ export class RoundPlacer {
     }
   }
 
-  /** The round has given the room back already: the table, which does so once more, is given it first. */
-  #takeBack({ instance: { id, plan, component }, decision, placed }: Made): void {
-    this.#table.engine.reserve(placed.shape, placed.node, placed.devices);
-    this.#table.unassign(id);
+  /** The round has given the room back already. */
+  #takeBack({ instance: { id, plan, component }, decision }: Made): void {
+    this.#table.unassign(id, { released: true });
     this.#neighbours.leave(plan, component, decision.node);
   }
 }

@@ -21,6 +21,8 @@ export class RunningBook {
   readonly #table: FleetTable;
   /** By Application, then component. */
   readonly #traits = new Map<string, ReadonlyMap<string, Traits>>();
+  /** Applications of which nothing is evicted until they are learned again. */
+  readonly #leftAlone = new Set<string>();
 
   constructor(deps: { readonly mirror: FleetMirror; readonly table: FleetTable }) {
     this.#mirror = deps.mirror;
@@ -34,7 +36,9 @@ export class RunningBook {
     const traits = spec.components.map(
       (c) => [c.name, traitsOf(c, classes, counts.get(c.name) ?? 1)] as const,
     );
-    this.#traits.set(`${metadata.namespace ?? ""}/${metadata.name}`, new Map(traits));
+    const id = `${metadata.namespace ?? ""}/${metadata.name}`;
+    this.#traits.set(id, new Map(traits));
+    this.#leftAlone.delete(id);
   }
 
   /** Brings what is known of an Application back as it is now. */
@@ -46,8 +50,14 @@ export class RunningBook {
     };
   }
 
+  /** What is known of it may not be so any more. */
+  leaveAlone(applicationId: string): void {
+    this.#leftAlone.add(applicationId);
+  }
+
   forget(applicationId: string): void {
     this.#traits.delete(applicationId);
+    this.#leftAlone.delete(applicationId);
   }
 
   traitsOf(applicationId: string, component: string): Traits {
@@ -96,7 +106,7 @@ export class RunningBook {
       ...(traits.queue === undefined ? {} : { queue: traits.queue }),
       priority: traits.priority,
       placed,
-      evictable: traits.movable,
+      evictable: traits.movable && !this.#leftAlone.has(applicationIdOf(assignment)),
       // Of as many victims those go whose work of less than a day is lost least.
       evictionCost: 1 + Math.min(1, ageMs / DAY_MS),
       ...(traits.unavailableMax === undefined ? {} : { budget: jobId }),

@@ -100,6 +100,12 @@ export class Scheduler {
     this.#running.forget(applicationId);
   }
 
+  /** The Application has changed and is not planned yet: until it is, nothing of it is placed and nothing evicted. */
+  setAside(applicationId: string): void {
+    this.#pending.forget(applicationId);
+    this.#running.leaveAlone(applicationId);
+  }
+
   /** Decides what these plans want, and all that waited before. */
   decide(
     plans: readonly Plan[],
@@ -247,7 +253,7 @@ export class Scheduler {
       const instance = instances.get(id);
       if (instance !== undefined) applicationIds.add(applicationIdOf(instance.plan));
     }
-    const evictions = this.#carryOutEvictions(result, running);
+    const evictions = this.#carryOutEvictions(result);
     for (const id of evictions.keys()) {
       const assignment = this.mirror.assignments.get(id);
       if (assignment !== undefined) applicationIds.add(applicationIdOfAssignment(assignment));
@@ -264,19 +270,11 @@ export class Scheduler {
     };
   }
 
-  /** The round has released what it evicts on the engine alone; the table lets it go too. */
-  #carryOutEvictions(
-    { evictions }: RoundResult,
-    running: ReturnType<RunningBook["all"]>,
-  ): ReadonlyMap<string, Evicted> {
+  /** The round has taken the room back already, and given it to others: the table lets go what was there. */
+  #carryOutEvictions({ evictions }: RoundResult): ReadonlyMap<string, Evicted> {
     const evicted = new Map<string, Evicted>();
-    if (evictions.length === 0) return evicted;
-    const byId = new Map(running.map((r) => [r.id, r.placed]));
     for (const { id, forJobId, message } of evictions) {
-      const placed = byId.get(id);
-      if (placed === undefined) continue;
-      this.#table.engine.reserve(placed.shape, placed.node, placed.devices);
-      this.#table.unassign(id);
+      this.#table.unassign(id, { released: true });
       evicted.set(id, { message, forApplicationId: applicationIdOfJob(forJobId) });
     }
     return evicted;

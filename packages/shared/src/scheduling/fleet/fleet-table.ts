@@ -114,14 +114,17 @@ export class FleetTable {
     if (!reserved) this.#rows.book(entry, held, 1);
   }
 
-  /** Takes an assignment away; one that is not known is none. */
-  unassign(id: string): void {
+  /**
+   * Takes an assignment away; one that is not known is none. `released`: the engine has taken the room back already (`Engine.release`),
+   * and may have given it to others.
+   */
+  unassign(id: string, { released = false }: { readonly released?: boolean } = {}): void {
     const assigned = this.#assigned.get(id);
     if (assigned === undefined) return;
     const { entry, held } = assigned;
     this.#assigned.delete(id);
     entry.letGo(id);
-    this.#rows.book(entry, held, -1);
+    if (!released) this.#rows.book(entry, held, -1);
     this.#drop(entry);
   }
 
