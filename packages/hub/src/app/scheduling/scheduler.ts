@@ -14,6 +14,7 @@ import type {
   KeptReservation,
   QueueShare,
   Reservation,
+  RoundInput,
   RoundResult,
   Waiting,
   WaitingReason,
@@ -24,10 +25,16 @@ import type { Plan } from "../../domain/application/plan.ts";
 import { fleetQueues } from "../../domain/scheduling/fleet-queues.ts";
 import { PriorityClasses } from "../../domain/scheduling/traits.ts";
 import type { ResourceStore } from "../resources/ports.ts";
-import { applicationIdOf as applicationIdOfAssignment } from "./assignment-index.ts";
+import {
+  applicationIdOf as applicationIdOfAssignment,
+  applicationIdOfJob,
+} from "./assignment-index.ts";
 import { FleetMirror } from "./fleet-mirror.ts";
+import { HeldJobs, type HeldRound } from "./held-jobs.ts";
+import { Movables } from "./movables.ts";
 import { Neighbours } from "./neighbours.ts";
 import { PendingBook } from "./pending-book.ts";
+import { RoomMaker } from "./room-maker.ts";
 import { RoundPlacer } from "./round-placer.ts";
 import { RunningBook } from "./running-book.ts";
 import { type WantedInstance, wantedInstances } from "./wanted-instance.ts";
@@ -69,6 +76,9 @@ export class Scheduler {
   readonly #table = new FleetTable();
   readonly #pending = new PendingBook();
   readonly #running: RunningBook;
+  readonly #movables: Movables;
+  /** Makes room by moves. */
+  readonly roomMaker: RoomMaker;
   #reservation:
     | { readonly jobId: string; readonly sinceMs: number; readonly nodes: readonly string[] }
     | undefined;
@@ -76,7 +86,15 @@ export class Scheduler {
   constructor(deps: { readonly store: ResourceStore }) {
     this.#store = deps.store;
     this.mirror = new FleetMirror({ store: deps.store, table: this.#table });
-    this.#running = new RunningBook({ mirror: this.mirror, table: this.#table });
+    const parts = { store: deps.store, mirror: this.mirror, table: this.#table };
+    this.#running = new RunningBook(parts);
+    this.#movables = new Movables({ ...parts, running: this.#running });
+    this.roomMaker = new RoomMaker({
+      ...parts,
+      pending: this.#pending,
+      running: this.#running,
+      movables: this.#movables,
+    });
   }
 
   /** The table that is decided on. */
@@ -98,6 +116,7 @@ export class Scheduler {
   forget(applicationId: string): void {
     this.#pending.forget(applicationId);
     this.#running.forget(applicationId);
+    this.#movables.forget(applicationId);
   }
 
   /** The Application has changed and is not planned yet: until it is, nothing of it is placed and nothing evicted. */
@@ -116,6 +135,7 @@ export class Scheduler {
     const outcomes = new Map<string, Outcome>();
     for (const plan of plans) {
       this.#running.learn(plan, classes);
+      this.#movables.learn(plan);
       this.#pending.learn(applicationIdOf(plan), plan);
       for (const instance of wantedInstances(plan))
         if (instance.want.kind !== "place")
@@ -129,7 +149,7 @@ export class Scheduler {
   /** Decides what one plan wants among all that waits, and takes everything back. */
   tryOut(plan: Plan, nowMs: number): Batch {
     const id = applicationIdOf(plan);
-    const restorers = [this.#pending.saved(), this.#running.saved(id)];
+    const restorers = [this.#pending.saved(), this.#running.saved(id), this.#movables.saved(id)];
     const reservation = this.#reservation;
     try {
       const batch = this.decide([plan], { nowMs, instancesMax: Number.POSITIVE_INFINITY });
@@ -221,31 +241,41 @@ export class Scheduler {
     const table = this.#table;
     const instances = new Map([...this.#pending.instances()].map((i) => [i.id, i]));
     const jobs = this.#pending.jobs({ table, neighbours, running: this.#running, nowMs });
-    const running = this.#running.all(nowMs);
-    const placer = new RoundPlacer({ table, neighbours, instances });
     const { queues, problems } = fleetQueues(
       this.#store.list("Queue"),
       this.#store.list("Fleet"),
       this.#nodes(),
     );
     const reservation = this.#keptReservation();
+    const input: RoundInput = {
+      queues,
+      jobs,
+      running: this.#running.all(nowMs),
+      budgets: this.#running.budgets(),
+      ...(reservation === undefined ? {} : { reservation }),
+      nowMs,
+      limits: { placementsMax: instancesMax },
+    };
+    const held = new HeldJobs({
+      holds: this.mirror.holds,
+      table,
+      neighbours,
+      running: this.#running,
+      instances,
+    }).serve(input);
+    const placer = new RoundPlacer({ table, neighbours, instances });
     const result = runRound(
-      {
-        queues,
-        jobs,
-        running,
-        budgets: this.#running.budgets(),
-        ...(reservation === undefined ? {} : { reservation }),
-        nowMs,
-        limits: { placementsMax: instancesMax },
-      },
+      { ...input, jobs: held.jobs, running: held.running },
       {
         engine: table.engine,
         nodes: table.nodes,
         place: (member, trial) => placer.place(member, trial),
       },
     );
-    const placed = placer.finish(new Set(result.placements.map((p) => p.memberId)));
+    const placed = new Map([
+      ...held.decisions,
+      ...placer.finish(new Set(result.placements.map((p) => p.memberId))),
+    ]);
     const applicationIds = new Set<string>();
     this.#pending.drop(new Set(placed.keys()));
     for (const [id, decision] of placed) {
@@ -258,7 +288,7 @@ export class Scheduler {
       const assignment = this.mirror.assignments.get(id);
       if (assignment !== undefined) applicationIds.add(applicationIdOfAssignment(assignment));
     }
-    this.#explainWaiting(result, { instances, neighbours, batch });
+    this.#explainWaiting(result, { instances, neighbours, batch, held });
     const { shares, waiting } = result;
     const kept = this.#keep(result);
     return {
@@ -287,6 +317,7 @@ export class Scheduler {
       readonly instances: ReadonlyMap<string, WantedInstance>;
       readonly neighbours: Neighbours;
       readonly batch: OpenBatch;
+      readonly held: HeldRound;
     },
   ): void {
     const { outcomes, fresh } = of.batch;
@@ -295,11 +326,11 @@ export class Scheduler {
     for (const instance of of.instances.values()) {
       const { id, plan, component, request, weights } = instance;
       const jobId = `${applicationIdOf(plan)}/${component}`;
-      const why = byJob.get(jobId);
+      const why = of.held.waiting.get(id) ?? byJob.get(jobId);
       if (outcomes.has(id) || why === undefined || !fresh.has(plan)) continue;
       // It is made when its turn comes: nothing is known of it that would not be known of any other.
       if (why.reason === "RoundFull") continue;
-      const key = `${jobId}/${instance.want.target.site ?? ""}`;
+      const key = `${jobId}/${instance.want.target.site ?? ""}/${why.reason}`;
       const { node: _fits, ...decision } =
         explained.get(key) ??
         this.#table.explain(request, weights, of.neighbours.adjustmentOf(plan, component));
@@ -357,9 +388,4 @@ const ROOM_FILTERS = ["GpuDevices", "Resources", "Ports"] as const;
 function applicationIdOf({ input }: Plan): string {
   const { namespace = "", name } = input.application.metadata;
   return `${namespace}/${name}`;
-}
-
-/** A job is a component: `namespace/application/component`. */
-function applicationIdOfJob(jobId: string): string {
-  return jobId.slice(0, jobId.lastIndexOf("/"));
 }
