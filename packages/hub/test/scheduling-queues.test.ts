@@ -1,7 +1,9 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import { createMetrics } from "@flotilla/shared/platform/metrics";
 import { free, reserveAll } from "@flotilla/shared/scheduling/facts";
 import { describe, expect, test } from "vitest";
-import { QueueStatusWriter } from "../src/app/scheduling/queue-status.ts";
+import { SCHEDULING_METRICS } from "../src/app/scheduling/metrics.ts";
+import { QUEUES_MEASURED_MAX, QueueStatusWriter } from "../src/app/scheduling/queue-status.ts";
 import { nodeFacts, usedBy } from "../src/domain/scheduling/snapshot.ts";
 import { emptyDisk, MemoryStore } from "./support/memory-store.ts";
 import { temporaryDir, testStore } from "./support/store.ts";
@@ -671,6 +673,24 @@ describe("how queues stand", () => {
     await app(world, "web", serves("api", 0, "3", { volcano: { queue: "q" } }));
     await hub.settle();
     expect(world.store.get("Queue", "", "q")?.status).toMatchObject({ pending: 0, running: 0 });
+  });
+
+  test("is measured for so many queues only, however many come and go", async () => {
+    const world = await fleet("a1");
+    const metrics = createMetrics(SCHEDULING_METRICS);
+    const { store, clock, log } = world;
+    const writer = new QueueStatusWriter({ store, clock, log, metrics });
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 400; i++) await world.apply("Queue", `q-${round}-${i}`, {});
+      let told: Parameters<QueueStatusWriter["tell"]>[0] | undefined;
+      await world.settle(world.controller({ queues: { tell: (outcome) => (told = outcome) } }));
+      if (told === undefined) throw new Error("nothing was told of the queues");
+      await writer.write(told);
+      expect(store.get("Queue", "", `q-${round}-399`)?.status?.state).toBe("Open");
+      for (let i = 0; i < 400; i++) await world.remove("Queue", `q-${round}-${i}`);
+    }
+    const series = (await metrics.text()).match(/^flotilla_hub_queue_share\{/gm);
+    expect(series).toHaveLength(QUEUES_MEASURED_MAX);
   });
 
   test("written by services that follow each other, it comes to rest", async () => {

@@ -30,11 +30,11 @@ import { planInputOf } from "./plan-input.ts";
 /** Most new instances of one component in one plan: a commit stays small enough to hold up nothing else for long. */
 export const PLAN_CHANGES_MAX = 200;
 /** Applications that are planned before others get a turn of the event loop. */
-const PLANS_PER_TURN = 50;
+export const PLANS_PER_TURN = 50;
 /** Commits that share an fsync; between them others get a turn of the event loop. */
-const COMMITS_PER_TURN = 500;
+export const COMMITS_PER_TURN = 500;
 /** Rounds within a pass: one that was made undone by another writer is decided anew, at most so often. */
-const ROUNDS_MAX = 50;
+export const PASS_ROUNDS_MAX = 50;
 
 /**
  * Turns Applications into Assignments. A pass plans every Application that something may have changed for, has the
@@ -86,7 +86,7 @@ export class ApplicationController implements Service {
     // Nothing has changed, so this pass is there for what was missed: everything is looked at.
     if (!isNews) this.#noteAll();
     for (const id of this.#timed) this.#dirty.add(id);
-    for (let round = 0; round < ROUNDS_MAX && this.#hasWork; round++) {
+    for (let round = 0; round < PASS_ROUNDS_MAX && this.#hasWork; round++) {
       if (signal?.aborted === true) return;
       await this.#round();
       this.#note(scheduler.mirror.takeChanges());
