@@ -6,6 +6,7 @@ import { setImmediate } from "node:timers/promises";
 import { openDesiredSigner } from "@flotilla/hub/adapters/pki/desired-signer";
 import { SqliteResourceStore } from "@flotilla/hub/adapters/store/sqlite-resource-store";
 import { ApplicationController } from "@flotilla/hub/app/application/application-controller";
+import { Defragmenter } from "@flotilla/hub/app/defragment/defragmenter";
 import { DesiredService } from "@flotilla/hub/app/desired/desired-service";
 import { EventRecorder } from "@flotilla/hub/app/events/event-recorder";
 import { ProbePlans } from "@flotilla/hub/app/measures/probe-plans";
@@ -77,7 +78,15 @@ export function openBenchHub() {
   const queues = new QueueStatusWriter(deps);
   const application = new ApplicationController(
     {},
-    { ...deps, events, sha256, scheduler, queues, turn: () => setImmediate() },
+    {
+      ...deps,
+      events,
+      sha256,
+      scheduler,
+      defragmenter: new Defragmenter({ ...deps, events, sha256, scheduler }),
+      queues,
+      turn: () => setImmediate(),
+    },
   );
   const hooks = { mintSecret: () => ({ secret: "", secretHash: "" }), joinString: () => "" };
   const resources = new ResourceService({}, { ...deps, hooks });

@@ -1,5 +1,6 @@
 import { ApplicationController } from "@flotilla/hub/app/application/application-controller";
 import { NoticeController } from "@flotilla/hub/app/conditions/notice-controller";
+import { Defragmenter } from "@flotilla/hub/app/defragment/defragmenter";
 import { DesiredService } from "@flotilla/hub/app/desired/desired-service";
 import { disconnectRefusedNodes, StoreAdmission } from "@flotilla/hub/app/enrolment/admission";
 import { EventRecorder } from "@flotilla/hub/app/events/event-recorder";
@@ -196,6 +197,7 @@ export class HubHost implements MachineTime {
     tie.link = broker.link;
     disconnectRefusedNodes({ store: deps.store, link });
     const queues = new QueueStatusWriter(deps);
+    const scheduler = new Scheduler(deps);
     const services = [
       events,
       new LeaseSweep({}, { ...deps, leases, events }),
@@ -209,7 +211,8 @@ export class HubHost implements MachineTime {
           ...deps,
           events,
           sha256,
-          scheduler: new Scheduler(deps),
+          scheduler,
+          defragmenter: new Defragmenter({ ...deps, events, sha256, scheduler }),
           queues,
           turn: () => Promise.resolve(),
         },

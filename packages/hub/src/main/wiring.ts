@@ -26,6 +26,8 @@ import { ApplicationController } from "../app/application/application-controller
 import { APPLICATION_METRICS } from "../app/application/metrics.ts";
 import { NoticeController } from "../app/conditions/notice-controller.ts";
 import { CONTROL_METRICS } from "../app/control/metrics.ts";
+import { Defragmenter } from "../app/defragment/defragmenter.ts";
+import { DEFRAGMENT_METRICS } from "../app/defragment/metrics.ts";
 import { DesiredService } from "../app/desired/desired-service.ts";
 import { DESIRED_METRICS } from "../app/desired/metrics.ts";
 import { disconnectRefusedNodes, StoreAdmission } from "../app/enrolment/admission.ts";
@@ -67,6 +69,7 @@ export const HUB_METRICS: readonly MetricDefinition[] = [
   ...APPLICATION_METRICS,
   ...BROKER_METRICS,
   ...CONTROL_METRICS,
+  ...DEFRAGMENT_METRICS,
   ...DESIRED_METRICS,
   ...ENROLMENT_METRICS,
   ...EVENT_METRICS,
@@ -161,7 +164,15 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
     new DeviceWatch({}, { ...deps, events }),
     new ApplicationController(
       {},
-      { ...deps, events, sha256, scheduler, queues, turn: () => setImmediate() },
+      {
+        ...deps,
+        events,
+        sha256,
+        scheduler,
+        defragmenter: new Defragmenter({ ...deps, events, sha256, scheduler }),
+        queues,
+        turn: () => setImmediate(),
+      },
     ),
     new Autoscaler({}, { ...deps, events }),
     new PriceFeeds({ ...deps, events, source: new UrlPriceSource({ directory: priceDir }) }),

@@ -8,6 +8,7 @@ import { RecordingMetrics } from "@flotilla/shared/testing/recording-metrics";
 import { SeededRandom } from "@flotilla/shared/testing/seeded-random";
 import { silentLog } from "@flotilla/shared/testing/silent-log";
 import { ApplicationController } from "../../src/app/application/application-controller.ts";
+import { Defragmenter } from "../../src/app/defragment/defragmenter.ts";
 import type { AnyObject, ResourceStore } from "../../src/app/resources/ports.ts";
 import type { QueueStatusWriter } from "../../src/app/scheduling/queue-status.ts";
 import { Scheduler } from "../../src/app/scheduling/scheduler.ts";
@@ -63,7 +64,14 @@ export class World<S extends ResourceStore = MemoryStore> {
   ): ApplicationController {
     const { queues = { tell: () => undefined }, turn = () => Promise.resolve(), ...rest } = options;
     const scheduler = new Scheduler({ store: this.store });
-    return new ApplicationController(rest, { ...this.deps, scheduler, queues, turn });
+    const defragmenter = new Defragmenter({ ...this.deps, scheduler });
+    return new ApplicationController(rest, {
+      ...this.deps,
+      scheduler,
+      defragmenter,
+      queues,
+      turn,
+    });
   }
 
   /** Passes until one writes nothing. */

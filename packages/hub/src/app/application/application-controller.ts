@@ -17,13 +17,14 @@ import { drainedNode } from "../../domain/scheduling/drain.ts";
 import { changeOf } from "../control/change.ts";
 import { PassLoop } from "../control/pass-loop.ts";
 import { concerns } from "../control/relevance.ts";
+import type { Defragmenter } from "../defragment/defragmenter.ts";
 import type { Sha256 } from "../desired/ports.ts";
 import type { EventRecorder } from "../events/event-recorder.ts";
 import type { Change, ResourceStore, StoreErrorCode } from "../resources/ports.ts";
 import { idOf } from "../scheduling/assignment-index.ts";
 import { KINDS_SEEN, type MirrorChanges } from "../scheduling/fleet-mirror.ts";
 import type { QueueStatusWriter } from "../scheduling/queue-status.ts";
-import type { Batch, Scheduler } from "../scheduling/scheduler.ts";
+import type { Batch, QueueOutcome, Scheduler } from "../scheduling/scheduler.ts";
 import { idOfWant } from "../scheduling/wanted-instance.ts";
 import { planInputOf } from "./plan-input.ts";
 
@@ -52,6 +53,10 @@ export class ApplicationController implements Service {
   /** Applications for which time alone may change something: a standby whose first candidate is healthy again. */
   readonly #timed = new Set<string>();
   readonly #nodes = new Set<string>();
+  /** How the queues stood after the last round of this pass. */
+  #standing: QueueOutcome | undefined;
+  /** Whether something has changed in this pass. */
+  #hasNews = false;
 
   constructor(
     options: {
@@ -81,16 +86,21 @@ export class ApplicationController implements Service {
 
   /** One look at what may have changed. Rejects when the store fails; the next pass takes up where it ended. */
   async pass(signal?: AbortSignal): Promise<void> {
-    const { scheduler, metrics } = this.#deps;
-    const isNews = this.#note(scheduler.mirror.takeChanges());
+    const { scheduler, metrics, defragmenter } = this.#deps;
+    this.#standing = undefined;
+    this.#hasNews = this.#note(scheduler.mirror.takeChanges());
     // Nothing has changed, so this pass is there for what was missed: everything is looked at.
-    if (!isNews) this.#noteAll();
+    if (!this.#hasNews) this.#noteAll();
+    // Before anything else is decided, for what a plan of moves gives up is not to be moved twice.
+    await defragmenter.advance();
+    this.#note(scheduler.mirror.takeChanges());
     for (const id of this.#timed) this.#dirty.add(id);
     for (let round = 0; round < PASS_ROUNDS_MAX && this.#hasWork; round++) {
       if (signal?.aborted === true) return;
       await this.#round();
-      this.#note(scheduler.mirror.takeChanges());
+      if (this.#note(scheduler.mirror.takeChanges())) this.#hasNews = true;
     }
+    if (!this.#hasWork) await defragmenter.consider(this.#standing, { hasNews: this.#hasNews });
     this.#surveyQueues();
     await this.#markDrained();
     metrics.set("flotilla_hub_instances_unplaced", scheduler.mirror.assignments.waitingCount);
@@ -127,6 +137,7 @@ export class ApplicationController implements Service {
     const batch = scheduler.decide([...plans.values()], { nowMs: clock.wallMs(), instancesMax });
     if (!this.#planDecided(plans, batch)) return;
     if (batch.isFull) this.#mayPlaceMore = true;
+    this.#standing = batch.queues;
     if (batch.queues !== undefined) this.#deps.queues.tell(batch.queues);
     await this.#commitAll(plans, batch);
   }
@@ -375,6 +386,8 @@ function changesOf(application: ObjectOf<"Application">, plan: Completed): reado
 interface ApplicationDeps {
   readonly store: ResourceStore;
   readonly scheduler: Scheduler;
+  /** Works on the same scheduler, within the passes. */
+  readonly defragmenter: Pick<Defragmenter, "advance" | "consider">;
   /** Hears how the queues stand after each round. */
   readonly queues: Pick<QueueStatusWriter, "tell">;
   readonly events: Pick<EventRecorder, "record">;

@@ -72,7 +72,7 @@ export class RoomMaker {
   }
 
   /**
-   * Puts the instance on this node, on the table; undefined, and nothing changed, when it cannot be there or is wanted elsewhere. The
+   * Puts the instance on this node, on the table; undefined, and nothing changed, when it cannot be there, or is to be changed first. The
    * room that it leaves is free.
    */
   relocate(plan: Plan, assignment: Assignment, node: string): Decision | undefined {
@@ -83,7 +83,10 @@ export class RoomMaker {
     )?.component;
     const isWantedThere =
       plan.draft.assignments.some((a) => a.metadata.name === name) &&
-      !plan.wants.some((want) => want.name === name);
+      // One that has to leave its node anyway may as well go to this one.
+      !plan.wants.some(
+        (want) => want.name === name && (want.kind === "refit" || want.kind === "place"),
+      );
     if (component === undefined || !isResolved(component) || !isWantedThere) return undefined;
     const id = idOf(assignment);
     const neighbours = new Neighbours(this.#deps);
