@@ -11,8 +11,8 @@ export { NO_NODE } from "./node-score.ts";
 
 /**
  * Up to so many nodes a plain scan is as cheap as to keep trees. From 64 on trees won by each score, with 20 and with 500 shapes; at
- * 32 the plainest score was still scanned faster. Shapes that are asked for once pay for their tree: a tenth of the decision with
- * the five-part score, half with the plainest (`npm run bench:scheduler -- --node-counts 32,64,128,256,512 --shape-counts 20,500`).
+ * 32 the plainest score was still scanned faster. Shapes that are asked for once pay for their tree: up to an eighth more with
+ * the five-part score, one and a half to three times a scan with the plainest (`npm run bench:scheduler -- --node-counts 32,64,128,256,512 --shape-counts 20,500`).
  */
 export const SCAN_NODES_MAX = 32;
 
