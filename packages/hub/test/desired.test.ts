@@ -3,7 +3,11 @@ import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { DOWN_MESSAGE_BYTES_MAX } from "@flotilla/shared/protocol/limits";
 import fc from "fast-check";
 import { expect, onTestFinished, test } from "vitest";
-import { DESIRED_REVISION_MAX, RAISE_SETTLE_MS } from "../src/app/desired/desired-service.ts";
+import {
+  DESIRED_GATHER_MS_MAX,
+  DESIRED_REVISION_MAX,
+  RAISE_SETTLE_MS,
+} from "../src/app/desired/desired-service.ts";
 import { birthBody, fakeSigner, hubCore, nodeIdOf, put, up } from "./support/hub-core.ts";
 import { emptyDisk, type MemoryDisk, MemoryStore } from "./support/memory-store.ts";
 import { assignment, desiredInstance, edgeNode } from "./support/node-builders.ts";
@@ -63,6 +67,20 @@ test("changes that come together make one revision, and a status report makes no
   await put(store, { ...one, metadata: { ...one.metadata, labels: { a: "b" } } });
   await settle();
   expect(store.desired("n1")?.revision).toBe(1);
+});
+
+test("a change by itself is signed at once; while changes keep coming they are gathered, but not for ever", async () => {
+  const { store, clock, settle, stateOf } = await startedHub();
+  await put(store, assignment("api-0", "n1"));
+  await clock.advance(DESIRED_GATHER_MS_MAX / 5);
+  expect(stateOf()).toMatchObject({ revision: 1 });
+  for (let i = 1; i <= 40; i++) {
+    await put(store, assignment(`api-${i}`, "n1"));
+    await clock.advance(DESIRED_GATHER_MS_MAX / 20);
+  }
+  expect([2, 3]).toContain(stateOf()?.revision);
+  await settle();
+  expect(stateOf()?.instances).toHaveLength(41);
 });
 
 test("an assignment that moves changes both nodes; the last one that goes leaves an empty state", async () => {
