@@ -168,15 +168,14 @@ describe("what is not moved", () => {
     ["a Job", withCpu(job("api", { completions: 1 }), "1500m")],
     ["a gang", { ...instances("api", 2, "700m"), volcano: { minMember: 2 } }],
   ];
-  for (const [what, component] of cases)
-    test(what, async () => {
-      const world = new World();
-      await blocked(world, component);
-      await world.converge();
-      expect(plans(world)).toEqual([]);
-      expect(world.assignment("web-api-0").spec.node).toBe("a");
-      expect(world.assignment("big-batch-0").status?.reason).toBe("NoRoom");
-    });
+  test.each(cases)("%s", async (_what, component) => {
+    const world = new World();
+    await blocked(world, component);
+    await world.converge();
+    expect(plans(world)).toEqual([]);
+    expect(world.assignment("web-api-0").spec.node).toBe("a");
+    expect(world.assignment("big-batch-0").status?.reason).toBe("NoRoom");
+  });
 
   test("a Job that says that it may be moved is", async () => {
     const world = new World();
@@ -242,7 +241,7 @@ describe("a plan that breaks", () => {
     expect(plans(world)).toHaveLength(1);
     await world.clock.advance(MOVE_PLAN_COOLDOWN_MS);
     await world.converge(controller);
-    expect(phases(world).toSorted()).toEqual(["done", "undone"]);
+    expect(new Set(phases(world))).toEqual(new Set(["done", "undone"]));
     expect(world.placement()).toEqual({ "web-api-0": "c", "big-batch-0": "a" });
   });
 
@@ -319,7 +318,8 @@ describe("failure", () => {
       await again.converge();
       expect(again.placement()).toEqual({ "web-api-0": "c", "big-batch-0": "a" });
       expect(phases(again)).toEqual(["done"]);
-      if (wasMoved) expect(reasons(again, "web-api-0")).not.toContain("Moved");
+      const moves = reasons(again, "web-api-0").filter((reason) => reason === "Moved");
+      expect(moves).toHaveLength(wasMoved ? 0 : 1);
     }
   });
 

@@ -59,7 +59,7 @@ export class RoomHolds {
   }
 
   clear(): void {
-    for (const id of [...this.#plans.keys()]) this.drop(id);
+    for (const id of this.#plans.keys()) this.drop(id);
   }
 
   /** The Assignment came, went or changed. */

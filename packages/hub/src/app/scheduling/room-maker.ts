@@ -1,5 +1,9 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
-import type { MovePlanMove, MovePlanSpec } from "@flotilla/shared/model/resources/move-plan";
+import {
+  MOVE_PLAN_ROOMS_MAX,
+  type MovePlanMove,
+  type MovePlanSpec,
+} from "@flotilla/shared/model/resources/move-plan";
 import type { DefragmentOutcome, NoPlanReason } from "@flotilla/shared/scheduling/defragment/plan";
 import { planMoves } from "@flotilla/shared/scheduling/defragment/plan";
 import { gpusWorth, type Resident } from "@flotilla/shared/scheduling/defragment/resident";
@@ -114,6 +118,7 @@ export class RoomMaker {
     instances: ReadonlyMap<string, WantedInstance>,
   ): readonly WantedInstance[] | undefined {
     const count = Math.max(1, minMember - runningCount);
+    if (count > MOVE_PLAN_ROOMS_MAX) return undefined;
     const blocked = members
       .slice(0, count)
       .flatMap(({ id }) => instances.get(id) ?? [])
