@@ -1,0 +1,23 @@
+import { CodedError } from "../kernel/errors.ts";
+
+/** Why a delta is refused. Nothing of the target counts as written when one of these is thrown. */
+export type DeltaErrorCode =
+  | "delta-corrupt"
+  | "delta-unsupported"
+  | "delta-wrong-base"
+  | "delta-over-limit"
+  | "delta-encoder-failed";
+
+/** The delta is damaged or hostile: `what` names the field and what is wrong with it. */
+export function corrupt(what: string): CodedError<DeltaErrorCode> {
+  return new CodedError("delta-corrupt", `delta: ${what}`, {
+    mend: "fetch the delta again; when it stays so, fetch the full file",
+  });
+}
+
+/** Made by a newer version, or by none. */
+export function unsupported(what: string): CodedError<DeltaErrorCode> {
+  return new CodedError("delta-unsupported", `delta: ${what} is not known here`, {
+    mend: "update this program, or fetch the full file",
+  });
+}
