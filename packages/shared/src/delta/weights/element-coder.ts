@@ -152,7 +152,7 @@ export class ElementCoder {
     return this.#sign.code(coder, negative, 0, 0);
   }
 
-  /** The bits below the first: three by models, the rest as they are. */
+  /** The bits below the first: two or three by models, the rest as they are. */
   #below(coder: BinaryCoder, size: number, length: number, level: number): number {
     const { base, offset } = this.#mantissa;
     const off = (level >> 1) - 2 * length - (ZERO_LEVEL >> 1) + 12;
@@ -162,7 +162,8 @@ export class ElementCoder {
       base[1] = (offset[1] ?? 0) + length * MANTISSA_NODES;
       base[2] = (offset[2] ?? 0) + (level * 40 + length) * MANTISSA_NODES;
     } else base[0] = (offset[0] ?? 0) + (near * 8 + (length > 7 ? 7 : length)) * MANTISSA_NODES;
-    const modelled = length - 1 < 3 ? length - 1 : 3;
+    const most = this.#slow ? 3 : 2;
+    const modelled = length - 1 < most ? length - 1 : most;
     let node = 1;
     for (let i = 1; i <= modelled; i++)
       node = node * 2 + this.#mantissa.code(coder, (size >>> (length - 1 - i)) & 1, node, node);

@@ -1,3 +1,6 @@
+/** 1 / n: a product is faster than a quotient. */
+const RECIPROCALS: Float64Array = Float64Array.from({ length: 513 }, (_, n) => 1 / Math.max(1, n));
+
 /**
  * How large the next change of a weight will be, foretold from those before it: the mean change of its column times how
  * much this row differs from the columns' means. Sums, products and quotients only: the same on every machine.
@@ -28,6 +31,8 @@ export class ScaleEstimate {
   #row = 0;
   #mean = ScaleEstimate.FLOOR;
   #seen = 0;
+  #rowInverse = 1;
+  #columnRate = 1;
   #rowWeight = ScaleEstimate.ROW_PRIOR;
 
   static readonly #MAX_RATIO = 24;
@@ -62,24 +67,26 @@ export class ScaleEstimate {
 
   /** Learns the size and sign of the change at `column` and goes on to the next. */
   learn(size: number, sign: number): void {
-    const floor = ScaleEstimate.FLOOR;
-    const expected = this.columnMean < floor ? floor : this.columnMean;
-    const quotient = size / expected;
-    const ratio = quotient > ScaleEstimate.#MAX_RATIO ? ScaleEstimate.#MAX_RATIO : quotient;
-    const estimate = this.estimate < floor ? floor : this.estimate;
-    const off = size / estimate;
-    this.recent += ((off > 8 ? 8 : off) - this.recent) * 0.125;
-    const row = this.rowRatio < 0.02 ? 0.02 : this.rowRatio;
-    const memory = ScaleEstimate.#COLUMN_MEMORY;
-    const rate = 1 / ((this.#row < memory ? this.#row : memory) + 1.6);
     const column = this.column;
-    this.#columns[column] = this.columnMean + (size / row - this.columnMean) * rate;
+    const mean = this.columnMean;
+    const inverse = this.#rowInverse;
+    let quotient = 0;
+    let off = 0;
+    if (size !== 0) {
+      quotient = size / (mean < ScaleEstimate.FLOOR ? ScaleEstimate.FLOOR : mean);
+      off = quotient * inverse;
+    }
+    this.recent += ((off > 8 ? 8 : off) - this.recent) * 0.125;
+    this.#columns[column] = mean + (size * inverse - mean) * this.#columnRate;
     this.#columnSigns[column] = this.columnSign + (sign - this.columnSign) * 0.08;
     this.rowSign += (sign - this.rowSign) * 0.06;
     if (this.#rowWeight < ScaleEstimate.#ROW_MEMORY) this.#rowWeight += 1;
-    this.rowRatio += (ratio - this.rowRatio) / this.#rowWeight;
+    const most = ScaleEstimate.#MAX_RATIO;
+    this.rowRatio +=
+      ((quotient > most ? most : quotient) - this.rowRatio) * (RECIPROCALS[this.#rowWeight] ?? 0);
+    this.#rowInverse = 1 / (this.rowRatio < 0.02 ? 0.02 : this.rowRatio);
     if (this.#seen < ScaleEstimate.#MEAN_MEMORY) this.#seen += 1;
-    this.#mean += (size - this.#mean) / this.#seen;
+    this.#mean += (size - this.#mean) * (RECIPROCALS[this.#seen] ?? 0);
     this.#advance();
   }
 
@@ -105,7 +112,10 @@ export class ScaleEstimate {
   }
 
   #beginRow(): void {
+    const memory = ScaleEstimate.#COLUMN_MEMORY;
+    this.#columnRate = 1 / ((this.#row < memory ? this.#row : memory) + 1.6);
     this.rowRatio = 1;
+    this.#rowInverse = 1;
     this.rowSign = 0;
     this.#rowWeight = ScaleEstimate.ROW_PRIOR;
   }

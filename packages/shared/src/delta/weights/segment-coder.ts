@@ -27,11 +27,15 @@ export class SegmentCoder {
   readonly #new = new Uint32Array(CHUNK);
   readonly #values = new Float32Array(this.#new.buffer);
   readonly #olds = new Float32Array(this.#old.buffer);
-  readonly #half = halfTable();
+  /** Powers of two from 2^-160 on. */
+  readonly #units = powersOfTwo();
+  #half: Float32Array | undefined;
+  readonly #slow: boolean;
   readonly #changed = new BitModel({ slots: [16], mixerSets: 1, countLimit: 250, learningRate: 0 });
   #history = 0;
 
   constructor(profile: WeightsProfile) {
+    this.#slow = profile === "slow";
     this.#elements = [
       new ElementCoder(profile),
       new ElementCoder(profile),
@@ -126,9 +130,11 @@ export class SegmentCoder {
       scale.skip(1);
       return;
     }
-    const log4 = difference === 0 ? -1000 : this.#elements[0].log4(size);
-    scale.lastLog4 = log4;
-    scale.above[scale.column] = log4;
+    if (this.#slow) {
+      const log4 = difference === 0 ? -1000 : this.#elements[0].log4(size);
+      scale.lastLog4 = log4;
+      scale.above[scale.column] = log4;
+    }
     scale.learn(size, difference > 0 ? 1 : difference < 0 ? -1 : 0);
   }
 
@@ -136,6 +142,13 @@ export class SegmentCoder {
   #distance(traits: ElementTraits, i: number, difference: number): number {
     if (difference === 0) return 0;
     if (traits.exponentBits === 0) return difference < 0 ? -difference : difference;
+    if (traits.widthBytes === 2) {
+      // Near values: the unit of the old one times the steps between them, without a look into the table.
+      const steps = difference < 0 ? -difference : difference;
+      const exponent = ((this.#old[i] ?? 0) >>> traits.mantissaBits) & ((1 << traits.exponentBits) - 1);
+      const unit = this.#units[exponent - traits.exponentBias - traits.mantissaBits + 160] ?? 0;
+      if (steps < 1 << traits.mantissaBits) return steps * unit;
+    }
     const distance = this.#number(traits, i, true) - this.#number(traits, i, false);
     return distance < 0 ? -distance : distance;
   }
@@ -143,7 +156,9 @@ export class SegmentCoder {
   #number(traits: ElementTraits, i: number, ofTarget: boolean): number {
     if (traits.widthBytes === 4) return (ofTarget ? this.#values[i] : this.#olds[i]) ?? 0;
     const bits = (ofTarget ? this.#new[i] : this.#old[i]) ?? 0;
-    return traits.exponentBits === 5 ? (this.#half[bits] ?? 0) : this.#brain(bits);
+    if (traits.exponentBits !== 5) return this.#brain(bits);
+    this.#half ??= halfTable(this.#units);
+    return this.#half[bits] ?? 0;
   }
 
   #brain(bits: number): number {
@@ -168,14 +183,26 @@ export class SegmentCoder {
   }
 }
 
+/** 2^-160 … 2^160 by doubling: a power function may round differently elsewhere. */
+function powersOfTwo(): Float64Array {
+  const powers = new Float64Array(321);
+  let power = 1;
+  for (let n = 0; n <= 160; n++, power *= 2) {
+    powers[160 + n] = power;
+    powers[160 - n] = 1 / power;
+  }
+  return powers;
+}
+
 /** Values of all half floats. */
-function halfTable(): Float32Array {
+function halfTable(units: Float64Array): Float32Array {
   return Float32Array.from({ length: 65_536 }, (_, bits) => {
     const exponent = (bits >>> 10) & 31;
     const mantissa = bits & 1023;
     const sign = bits >= 32_768 ? -1 : 1;
     if (exponent === 31) return mantissa === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-    return sign * (exponent === 0 ? mantissa * 2 ** -24 : (1024 + mantissa) * 2 ** (exponent - 25));
+    const unit = units[(exponent === 0 ? 1 : exponent) - 25 + 160] ?? 0;
+    return sign * (exponent === 0 ? mantissa : 1024 + mantissa) * unit;
   });
 }
 
