@@ -24,6 +24,8 @@ export interface StepSurroundings {
 
 /** Bytes that one flag covers where nothing refers anywhere. */
 const RUN = 8;
+/** Bytes of a group of units that one flag covers when all of them are as foretold. */
+const GROUP = 64;
 const POINTER = 9;
 const RELATIVE = 10;
 const PLAIN_WORD = 11;
@@ -40,6 +42,14 @@ export class StepCoder {
     countLimit: 400,
     learningRate: 0.01,
   });
+  readonly #groups = new BitModel({
+    slots: [512],
+    mixerSets: 1,
+    countLimit: 250,
+    learningRate: 0,
+  });
+  readonly #groupWords = new Uint32Array(GROUP / 4);
+  #groupHistory = 0;
   readonly #data4 = new DataCoder();
   readonly #bytes = new ByteModel(6, KINDS * 4);
   readonly #contexts = new Int32Array(6);
@@ -55,21 +65,63 @@ export class StepCoder {
   }
 
   code(coder: BinaryCoder, base: Uint8Array, target: Uint8Array, stretch: Stretch): void {
-    const end = stretch.length;
     let i = 0;
-    while (i < end) {
+    let groupEnd = 0;
+    while (i < stretch.length) {
       const old = stretch.oldOffset + i;
       const segment = this.#in.spaces.old.segmentAt(old);
-      const left = end - i;
+      const left = stretch.length - i;
       const place = { base, target, at: stretch.at + i, targetAt: stretch.targetAt + i };
-      const newOffset = stretch.newOffset + i;
+      const spot = { old, newOffset: stretch.newOffset + i, left };
+      const words = segment?.executable === true && this.#in.architecture === "arm64";
+      if (i >= groupEnd && left >= GROUP && (old & 7) === 0 && (words || segment === undefined)) {
+        // When a whole group is as foretold, one flag says so; otherwise its units are coded one by one.
+        if (words ? this.#guessedGroup(coder, place, spot) : this.#sameGroup(coder, place)) {
+          i += GROUP;
+          continue;
+        }
+        groupEnd = i + GROUP;
+      }
       if (segment === undefined || this.#in.architecture === "none")
         i += this.#run(coder, place, Math.min(RUN, left));
-      else if (segment.executable && this.#in.architecture === "arm64")
-        i += this.#instruction(coder, place, { old, newOffset, left });
-      else if (segment.executable) i += this.#variable(coder, place, { old, newOffset, left });
-      else i += this.#data(coder, place, { old, newOffset, left });
+      else if (words) i += this.#instruction(coder, place, spot);
+      else if (segment.executable) i += this.#variable(coder, place, spot);
+      else i += this.#data(coder, place, spot);
     }
+  }
+
+  #sameGroup(coder: BinaryCoder, place: Place): boolean {
+    const { base, target, at, targetAt } = place;
+    let same = 1;
+    for (let i = 0; i < GROUP && same === 1; i++)
+      if (base[at + i] !== target[targetAt + i]) same = 0;
+    if (this.#groupFlag(coder, same, 0) === 0) return false;
+    for (let i = 0; i < GROUP; i++) target[targetAt + i] = base[at + i] ?? 0;
+    return true;
+  }
+
+  #guessedGroup(coder: BinaryCoder, place: Place, spot: Spot): boolean {
+    const oldAddress = this.#in.spaces.old.addressAt(spot.old);
+    const newAddress = this.#in.spaces.new.addressAt(spot.newOffset);
+    if (oldAddress === undefined || newAddress === undefined) return false;
+    if ((oldAddress & 3) !== 0 || (newAddress & 3) !== 0) return false;
+    let same = 1;
+    for (let i = 0; i < GROUP; i += 4) {
+      const addresses = { old: oldAddress + i, new: newAddress + i };
+      this.#arm.guess(place.base, place.at + i, addresses, this.#guess);
+      this.#groupWords[i >> 2] = this.#guess.word;
+      if (this.#guess.word !== wordAt(place.target, place.targetAt + i)) same = 0;
+    }
+    if (this.#groupFlag(coder, same, 1) === 0) return false;
+    for (let i = 0; i < GROUP; i += 4)
+      store(place.target, place.targetAt + i, this.#groupWords[i >> 2] ?? 0);
+    return true;
+  }
+
+  #groupFlag(coder: BinaryCoder, given: number, kind: number): number {
+    const seen = this.#groups.code(coder, given, kind * 256 + this.#groupHistory, 0);
+    this.#groupHistory = ((this.#groupHistory << 1) | seen) & 255;
+    return seen;
   }
 
   #instruction(coder: BinaryCoder, place: Place, at: Spot): number {
