@@ -28,6 +28,13 @@ export class DataCoder {
     countLimit: 200,
     learningRate: 0.02,
   });
+  /** Whether a word stays as it was is asked most often: fewer contexts, less work. */
+  readonly #same = new BitModel({
+    slots: [STATES * STATES * STATES, STATES * STATES * 64],
+    mixerSets: STATES,
+    countLimit: 200,
+    learningRate: 0.02,
+  });
   readonly #differences = new Int32Array(DIFFERENCES);
   readonly #used = new Float64Array(DIFFERENCES);
   readonly #recent = new Int32Array(8);
@@ -40,9 +47,10 @@ export class DataCoder {
     moved: number | undefined,
     given: number,
   ): number | undefined {
-    this.#prepare(old);
     const order = this.#recent[0] ?? 0;
-    for (let choice = 0; choice < CHOICES; choice++) {
+    if (this.#isSame(coder, old, given)) return old;
+    this.#prepare(old);
+    for (let choice = MOVED; choice < CHOICES; choice++) {
       const value = this.#candidate(choice, old, moved);
       if (value === undefined) continue;
       if (this.#model.code(coder, given === value ? 1 : 0, choice, choice * STATES + order) === 0)
@@ -52,6 +60,17 @@ export class DataCoder {
     }
     this.#remember(NONE);
     return undefined;
+  }
+
+  #isSame(coder: BinaryCoder, old: number, given: number): boolean {
+    const recent = this.#recent;
+    const { base, offset } = this.#same;
+    const [last, second] = [recent[0] ?? 0, recent[1] ?? 0];
+    base[0] = (offset[0] ?? 0) + (last * STATES + second) * STATES + (recent[2] ?? 0);
+    base[1] = (offset[1] ?? 0) + ((recent[3] ?? 0) * STATES + second) * 64 + (32 - Math.clz32(old));
+    if (this.#same.code(coder, given === old ? 1 : 0, 0, last) === 0) return false;
+    this.#remember(SAME);
+    return true;
   }
 
   /** A word that no candidate foretold. */
@@ -64,7 +83,6 @@ export class DataCoder {
   }
 
   #candidate(choice: number, old: number, moved: number | undefined): number | undefined {
-    if (choice === SAME) return old;
     if (choice === MOVED) return moved === old ? undefined : moved;
     const difference = this.#differences[choice - FIRST_DIFFERENCE] ?? 0;
     return difference === 0 ? undefined : (old + difference) >>> 0;

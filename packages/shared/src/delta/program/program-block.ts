@@ -151,6 +151,8 @@ function stepCoderOf(map: ProgramMap): StepCoder {
   });
 }
 
+/** A larger base is not worth the time as dictionary of new bytes. */
+const PREFIX_BASE_BYTES = 2 * 1024 * 1024;
 const ADDED_BROTLI = 0;
 const ADDED_PREFIX = 1;
 
@@ -163,7 +165,7 @@ function writeAdded(
 ): void {
   if (added.length === 0) return;
   const brotli = compressor.brotli(added, "generic");
-  const prefix = base.length === 0 ? undefined : compressor.zstd(added, { dictionary: base });
+  const prefix = base.length === 0 || base.length > PREFIX_BASE_BYTES ? undefined : compressor.zstd(added, { dictionary: base });
   const usePrefix = prefix !== undefined && prefix.length < brotli.length;
   out.u8(usePrefix ? ADDED_PREFIX : ADDED_BROTLI);
   out.blob(usePrefix ? prefix : brotli);
