@@ -22,4 +22,3 @@ export interface EncodeInput {
   /** Steps of a copy map that was made elsewhere (a native bsdiff); without it the map is made here. */
   readonly steps?: readonly CopyStep[] | undefined;
 }
-

@@ -96,18 +96,85 @@ interface Piece {
   readonly shift: number;
 }
 
-/** Lays the longest copy first; a shorter one keeps only what is still free, in at most two pieces a neighbour. */
+/** Walks along the base: each place belongs to the longest copy that covers it. */
 function paint(map: CopyMap): readonly Piece[] {
-  const order = Array.from(map.from, (_, i) => i).toSorted(
-    (a, b) => (map.copied[b] ?? 0) - (map.copied[a] ?? 0) || a - b,
-  );
   const starts = startsOf(map);
-  const laid = new Laid();
-  for (const i of order) {
-    const from = map.from[i] ?? 0;
-    laid.add(from, from + (map.copied[i] ?? 0), (starts[i] ?? 0) - from);
+  const order = Array.from(map.from, (_, i) => i)
+    .filter((i) => (map.copied[i] ?? 0) > 0)
+    .toSorted((a, b) => (map.from[a] ?? 0) - (map.from[b] ?? 0) || a - b);
+  const open = new LongestFirst(map.copied);
+  const endOf = (i: number): number => (map.from[i] ?? 0) + (map.copied[i] ?? 0);
+  const pieces: { start: number; end: number; shift: number }[] = [];
+  let next = 0;
+  let at = 0;
+  for (;;) {
+    for (; next < order.length && (map.from[order[next] ?? 0] ?? 0) <= at; next++)
+      open.push(order[next] ?? 0);
+    while (open.top !== undefined && endOf(open.top) <= at) open.pop();
+    const following =
+      next < order.length ? (map.from[order[next] ?? 0] ?? 0) : Number.POSITIVE_INFINITY;
+    const { top } = open;
+    if (top === undefined) {
+      if (following === Number.POSITIVE_INFINITY) return pieces;
+      at = following;
+      continue;
+    }
+    const end = Math.min(endOf(top), following);
+    const shift = (starts[top] ?? 0) - (map.from[top] ?? 0);
+    const last = pieces.at(-1);
+    if (last !== undefined && last.end === at && last.shift === shift) last.end = end;
+    else pieces.push({ start: at, end, shift });
+    at = end;
   }
-  return laid.pieces();
+}
+
+/** A heap of copies, the longest on top, among equals the first. */
+class LongestFirst {
+  readonly #lengths: Float64Array;
+  readonly #heap: number[] = [];
+
+  constructor(lengths: Float64Array) {
+    this.#lengths = lengths;
+  }
+
+  get top(): number | undefined {
+    return this.#heap[0];
+  }
+
+  push(copy: number): void {
+    const heap = this.#heap;
+    let at = heap.push(copy) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!this.#before(copy, heap[parent] ?? 0)) break;
+      heap[at] = heap[parent] ?? 0;
+      at = parent;
+    }
+    heap[at] = copy;
+  }
+
+  pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      const left = 2 * at + 1;
+      if (left >= heap.length) break;
+      const right = left + 1;
+      const child =
+        right < heap.length && this.#before(heap[right] ?? 0, heap[left] ?? 0) ? right : left;
+      if (!this.#before(heap[child] ?? 0, last)) break;
+      heap[at] = heap[child] ?? 0;
+      at = child;
+    }
+    heap[at] = last;
+  }
+
+  #before(a: number, b: number): boolean {
+    const [long, short] = [this.#lengths[a] ?? 0, this.#lengths[b] ?? 0];
+    return long > short || (long === short && a < b);
+  }
 }
 
 /** Where each step begins in the target. */
@@ -119,60 +186,4 @@ export function startsOf(map: CopyMap): Float64Array {
     at += (map.copied[i] ?? 0) + (map.added[i] ?? 0);
   }
   return starts;
-}
-
-/** Pieces kept in buckets by their start, so that adding stays cheap. */
-class Laid {
-  static readonly #BUCKET = 4096;
-  readonly #buckets = new Map<number, Piece[]>();
-  #longest = 0;
-
-  add(start: number, end: number, shift: number): void {
-    let at = start;
-    while (at < end) {
-      const cover = this.#coverOf(at);
-      if (cover !== undefined) {
-        at = cover.end;
-        continue;
-      }
-      const stop = Math.min(end, this.#nextStart(at, end));
-      this.#insert({ start: at, end: stop, shift });
-      at = stop;
-    }
-  }
-
-  pieces(): readonly Piece[] {
-    return [...this.#buckets.values()].flat().toSorted((a, b) => a.start - b.start);
-  }
-
-  /** A piece is cut at bucket borders, so what covers a place lies in the place's bucket. */
-  #insert(piece: Piece): void {
-    this.#longest = Math.max(this.#longest, piece.end - piece.start);
-    for (let at = piece.start; at < piece.end; ) {
-      const bucket = Math.floor(at / Laid.#BUCKET);
-      const end = Math.min(piece.end, (bucket + 1) * Laid.#BUCKET);
-      const list = this.#buckets.get(bucket);
-      const part = { start: at, end, shift: piece.shift };
-      if (list === undefined) this.#buckets.set(bucket, [part]);
-      else list.push(part);
-      at = end;
-    }
-  }
-
-  #coverOf(at: number): Piece | undefined {
-    return this.#buckets
-      .get(Math.floor(at / Laid.#BUCKET))
-      ?.find((p) => p.start <= at && at < p.end);
-  }
-
-  #nextStart(at: number, end: number): number {
-    const last = Math.floor((end - 1) / Laid.#BUCKET);
-    for (let bucket = Math.floor(at / Laid.#BUCKET); bucket <= last; bucket++) {
-      let next = Number.POSITIVE_INFINITY;
-      for (const p of this.#buckets.get(bucket) ?? [])
-        if (p.start > at && p.start < next) next = p.start;
-      if (next < Number.POSITIVE_INFINITY) return next;
-    }
-    return end;
-  }
 }

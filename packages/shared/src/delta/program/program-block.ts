@@ -165,7 +165,10 @@ function writeAdded(
 ): void {
   if (added.length === 0) return;
   const brotli = compressor.brotli(added, "generic");
-  const prefix = base.length === 0 || base.length > PREFIX_BASE_BYTES ? undefined : compressor.zstd(added, { dictionary: base });
+  const prefix =
+    base.length === 0 || base.length > PREFIX_BASE_BYTES
+      ? undefined
+      : compressor.zstd(added, { dictionary: base });
   const usePrefix = prefix !== undefined && prefix.length < brotli.length;
   out.u8(usePrefix ? ADDED_PREFIX : ADDED_BROTLI);
   out.blob(usePrefix ? prefix : brotli);

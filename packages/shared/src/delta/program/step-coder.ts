@@ -51,7 +51,8 @@ export class StepCoder {
   readonly #groupWords = new Uint32Array(GROUP / 4);
   #groupHistory = 0;
   readonly #data4 = new DataCoder();
-  readonly #bytes = new ByteModel(6, KINDS * 4);
+  /** Made when a byte is not as foretold: its tables are the largest. */
+  #bytes: ByteModel | undefined;
   readonly #contexts = new Int32Array(6);
   readonly #guess: Guess = { kind: 0, word: 0, target: 0 };
   /** Outcomes of the last units, one bit each. */
@@ -302,6 +303,7 @@ export class StepCoder {
     c[3] = ((slot * 256 + near) * 256 + of.guess) * 13 + 3;
     c[4] = (slot * 256 + (base[at + of.i + 1] ?? 0)) * 65_599 + (base[at + of.i - 1] ?? 0) * 17 + 4;
     c[5] = slot * 19 + 5;
+    this.#bytes ??= new ByteModel(6, KINDS * 4);
     const byte = this.#bytes.code(coder, target[targetAt + of.i] ?? 0, c, slot);
     target[targetAt + of.i] = byte;
     this.#lastDifference[slot] = byte - of.guess;

@@ -14,6 +14,17 @@ const SIDES = 40;
 const MANTISSA_NODES = 16;
 const MANTISSA_LEVELS = 24;
 
+/** log2 of positive numbers in quarters, linear between powers of two: read off their bits, so the same everywhere. */
+export class Log4 {
+  readonly #float = new Float32Array(1);
+  readonly #bits = new Uint32Array(this.#float.buffer);
+
+  of(value: number): number {
+    this.#float[0] = value;
+    return ((this.#bits[0] ?? 0) >>> 21) - 508;
+  }
+}
+
 /**
  * Codes one number as bit length, sign and bits below the first, each by its own models. The bit length is found by
  * steps from the foretold one upwards or downwards.
@@ -23,8 +34,7 @@ export class ElementCoder {
   readonly #ladder: BitModel;
   readonly #sign: BitModel;
   readonly #mantissa: BitModel;
-  readonly #float = new Float32Array(1);
-  readonly #bits = new Uint32Array(this.#float.buffer);
+  readonly #log4 = new Log4();
 
   constructor(profile: WeightsProfile) {
     this.#slow = profile === "slow";
@@ -70,12 +80,6 @@ export class ElementCoder {
     this.#mantissa.reset();
   }
 
-  /** log2 of a positive number in quarters, linear between powers of two. */
-  log4(value: number): number {
-    this.#float[0] = value;
-    return ((this.#bits[0] ?? 0) >>> 21) - 508;
-  }
-
   /** Codes a difference; `unitLog4` is log2 of what a difference of 1 is worth at the old value. */
   difference(
     coder: BinaryCoder,
@@ -83,7 +87,7 @@ export class ElementCoder {
     scale: ScaleEstimate,
     place: { unitLog4: number; oldByte: number; oldNegative: number; maxLength: number },
   ): number {
-    const level = levelOf(this.log4(scale.estimate) - place.unitLog4);
+    const level = levelOf(this.#log4.of(scale.estimate) - place.unitLog4);
     this.#prepare(level, scale, place);
     const size = value < 0 ? -value : value;
     const length = this.#length(
@@ -108,9 +112,9 @@ export class ElementCoder {
     base[0] = (offset[0] ?? 0) + (level * RECENTS + recent) * LADDER_NODES;
     if (!this.#slow) return;
     const unit = place.unitLog4;
-    const byColumn = levelOf(this.log4(scale.columnMean) - unit);
+    const byColumn = levelOf(this.#log4.of(scale.columnMean) - unit);
     base[1] = (offset[1] ?? 0) + (byColumn * RECENTS + recent) * LADDER_NODES;
-    const byRecent = levelOf(this.log4(scale.estimate * (0.3 + 0.7 * scale.recent)) - unit);
+    const byRecent = levelOf(this.#log4.of(scale.estimate * (0.3 + 0.7 * scale.recent)) - unit);
     base[2] = (offset[2] ?? 0) + (byRecent * RECENTS + sideClass(scale.rowRatio)) * LADDER_NODES;
     const left = sideOf(scale.lastLog4 - unit);
     const above = sideOf((scale.above[scale.column] ?? 0) - unit);
@@ -178,9 +182,9 @@ export class ElementCoder {
   direct(coder: BinaryCoder, value: number, scale: ScaleEstimate, traits: ElementTraits): number {
     const { exponentBits, mantissaBits } = traits;
     const max = (1 << exponentBits) - 1;
-    const level = levelOf(this.log4(scale.estimate));
+    const level = levelOf(this.#log4.of(scale.estimate));
     this.#prepare(level, scale, { unitLog4: 0, oldByte: 0 });
-    const foretold = (this.log4(scale.estimate) >> 2) + traits.exponentBias;
+    const foretold = (this.#log4.of(scale.estimate) >> 2) + traits.exponentBias;
     const exponent = this.#exponent(coder, (value >>> mantissaBits) & max, foretold, max);
     const sign = this.#signBit(coder, value >>> (exponentBits + mantissaBits), scale, {
       oldByte: 0,
@@ -189,7 +193,7 @@ export class ElementCoder {
     const length = mantissaBits + 1;
     const mantissa = (1 << mantissaBits) | (value & ((1 << mantissaBits) - 1));
     const near =
-      ZERO_LEVEL + 4 * length + 4 * (foretold - exponent) + (this.log4(scale.estimate) & 3);
+      ZERO_LEVEL + 4 * length + 4 * (foretold - exponent) + (this.#log4.of(scale.estimate) & 3);
     const below = this.#below(
       coder,
       mantissa,

@@ -1,6 +1,6 @@
 import { BitModel } from "../adaptive.ts";
 import type { BinaryCoder } from "../range-coder.ts";
-import { ElementCoder, type WeightsProfile } from "./element-coder.ts";
+import { ElementCoder, Log4, type WeightsProfile } from "./element-coder.ts";
 import { type ElementTraits, type ElementType, TRAITS } from "./element-types.ts";
 import { ScaleEstimate } from "./scale.ts";
 
@@ -13,6 +13,8 @@ export interface SegmentShape {
   readonly sparse: boolean;
 }
 
+type Purpose = "difference" | "whole" | "direct";
+
 const CHUNK = 1024;
 /** Length of a chunk of a sparse segment. */
 const SPARSE_CHUNK = 64;
@@ -21,7 +23,9 @@ export const MAX_COLUMNS = 65_536;
 
 /** Codes segments one after another with models that go on learning. Encoder and decoder run the same code. */
 export class SegmentCoder {
-  readonly #elements: readonly [ElementCoder, ElementCoder, ElementCoder];
+  /** Models for differences of floats, of whole numbers, and for values of their own; made when first needed. */
+  readonly #elements = new Map<Purpose, ElementCoder>();
+  readonly #profile: WeightsProfile;
   #scale = new ScaleEstimate();
   readonly #old = new Uint32Array(CHUNK);
   readonly #new = new Uint32Array(CHUNK);
@@ -31,21 +35,27 @@ export class SegmentCoder {
   readonly #units = powersOfTwo();
   #half: Float32Array | undefined;
   readonly #slow: boolean;
+  readonly #log4 = new Log4();
   readonly #changed = new BitModel({ slots: [16], mixerSets: 1, countLimit: 250, learningRate: 0 });
   #history = 0;
 
   constructor(profile: WeightsProfile) {
+    this.#profile = profile;
     this.#slow = profile === "slow";
-    this.#elements = [
-      new ElementCoder(profile),
-      new ElementCoder(profile),
-      new ElementCoder(profile),
-    ];
+  }
+
+  #coderFor(purpose: Purpose): ElementCoder {
+    let coder = this.#elements.get(purpose);
+    if (coder === undefined) {
+      coder = new ElementCoder(this.#profile);
+      this.#elements.set(purpose, coder);
+    }
+    return coder;
   }
 
   /** Everything forgotten, as new. */
   reset(): void {
-    for (const elements of this.#elements) elements.reset();
+    for (const elements of this.#elements.values()) elements.reset();
     this.#changed.reset();
     this.#history = 0;
     this.#scale = new ScaleEstimate();
@@ -92,7 +102,7 @@ export class SegmentCoder {
     const mask = bits === 32 ? 0xffffffff : (1 << bits) - 1;
     const unused = 32 - bits;
     const maxExponent = (1 << exponentBits) - 1;
-    const elements = this.#elements[isFloat ? 0 : 1];
+    const elements = this.#coderFor(isFloat ? "difference" : "whole");
     const scale = this.#scale;
     const place = { unitLog4: 0, oldByte: 0, oldNegative: 0, maxLength: bits };
     for (let i = 0; i < count; i++) {
@@ -131,7 +141,7 @@ export class SegmentCoder {
       return;
     }
     if (this.#slow) {
-      const log4 = difference === 0 ? -1000 : this.#elements[0].log4(size);
+      const log4 = difference === 0 ? -1000 : this.#log4.of(size);
       scale.lastLog4 = log4;
       scale.above[scale.column] = log4;
     }
@@ -145,7 +155,8 @@ export class SegmentCoder {
     if (traits.widthBytes === 2) {
       // Near values: the unit of the old one times the steps between them, without a look into the table.
       const steps = difference < 0 ? -difference : difference;
-      const exponent = ((this.#old[i] ?? 0) >>> traits.mantissaBits) & ((1 << traits.exponentBits) - 1);
+      const exponent =
+        ((this.#old[i] ?? 0) >>> traits.mantissaBits) & ((1 << traits.exponentBits) - 1);
       const unit = this.#units[exponent - traits.exponentBias - traits.mantissaBits + 160] ?? 0;
       if (steps < 1 << traits.mantissaBits) return steps * unit;
     }
@@ -170,7 +181,7 @@ export class SegmentCoder {
   readonly #scratchBits = new Uint32Array(this.#scratch.buffer);
 
   #direct(coder: BinaryCoder, traits: ElementTraits, count: number): void {
-    const elements = this.#elements[2];
+    const elements = this.#coderFor("direct");
     const scale = this.#scale;
     for (let i = 0; i < count; i++) {
       scale.look();
