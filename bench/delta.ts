@@ -46,7 +46,9 @@ async function main(): Promise<void> {
     else rows.push(result);
     if (!values.json) console.error(`${pair.id} done`);
   }
-  console.log(values.json ? JSON.stringify({ rows, skipped }, undefined, 2) : reportText(rows, skipped));
+  console.log(
+    values.json ? JSON.stringify({ rows, skipped }, undefined, 2) : reportText(rows, skipped),
+  );
   if (rows.some((r) => [r.full, ...r.deltas].some((m) => !m.roundTrip))) process.exitCode = 1;
 }
 
@@ -62,7 +64,8 @@ function chosen(manifest: Manifest, ids: readonly string[] | undefined): readonl
 
 function profileOf(name: string): Profile {
   const profile = PROFILES.find((p) => p === name);
-  if (profile === undefined) throw new Error(`profile ${name} is unknown; there are ${PROFILES.join(", ")}`);
+  if (profile === undefined)
+    throw new Error(`profile ${name} is unknown; there are ${PROFILES.join(", ")}`);
   return profile;
 }
 
@@ -89,7 +92,8 @@ async function measure(
     // The slow profile only changes how weights are coded.
     const profiles = layouts.new.length === 0 ? how.profiles.slice(0, 1) : how.profiles;
     const deltas: Measured[] = [];
-    for (const profile of profiles) deltas.push(await once(paths, { profile, full: false, sha256 }));
+    for (const profile of profiles)
+      deltas.push(await once(paths, { profile, full: false, sha256 }));
     const full = await once(paths, { profile: "fast", full: true, sha256 });
     const results = [];
     for (const peer of how.peers) results.push(await runPeer(peer, { ...laid, folder }, sha256));

@@ -29,7 +29,11 @@ export function layoutsOf(pair: Pair, files: Files): Layouts {
   };
 }
 
-function ofModel(model: string | undefined, type: ElementType, sizeBytes: number): readonly TensorPlace[] | undefined {
+function ofModel(
+  model: string | undefined,
+  type: ElementType,
+  sizeBytes: number,
+): readonly TensorPlace[] | undefined {
   const name = model && firstFileOf(model);
   const stored = name && model ? tfjsLayout(model, name) : undefined;
   if (stored === undefined) return undefined;

@@ -1,6 +1,14 @@
 import { createHash } from "node:crypto";
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 
@@ -98,7 +106,8 @@ async function textOf(
 
 /** A model.json beside a weight file of the same name. */
 async function siblingOf(source: FileSource, cache: string): Promise<string | undefined> {
-  if (source.npm === undefined || source.path === undefined || !source.path.endsWith(".bin")) return undefined;
+  if (source.npm === undefined || source.path === undefined || !source.path.endsWith(".bin"))
+    return undefined;
   const path = join(await packageOf(source.npm, cache), source.path.replace(/\.bin$/, ".json"));
   return existsSync(path) ? readFileSync(path, "utf8") : undefined;
 }

@@ -22,7 +22,20 @@ const PEERS: readonly Peer[] = [
     probe: ["xdelta3", "-V"],
     diff: (old, fresh, delta) => {
       const window = Math.max(statSync(old).size, 1 << 20);
-      return ["xdelta3", "-e", "-9", "-S", "lzma", "-f", "-B", `${window}`, "-s", old, fresh, delta];
+      return [
+        "xdelta3",
+        "-e",
+        "-9",
+        "-S",
+        "lzma",
+        "-f",
+        "-B",
+        `${window}`,
+        "-s",
+        old,
+        fresh,
+        delta,
+      ];
     },
     patch: (old, delta, made) => {
       const window = Math.max(statSync(old).size, 1 << 20);
@@ -32,8 +45,28 @@ const PEERS: readonly Peer[] = [
   {
     name: "zstd",
     probe: ["zstd", "--version"],
-    diff: (old, fresh, delta) => ["zstd", "-q", "-f", "-19", "--long=31", `--patch-from=${old}`, fresh, "-o", delta],
-    patch: (old, delta, made) => ["zstd", "-q", "-f", "-d", "--long=31", `--patch-from=${old}`, delta, "-o", made],
+    diff: (old, fresh, delta) => [
+      "zstd",
+      "-q",
+      "-f",
+      "-19",
+      "--long=31",
+      `--patch-from=${old}`,
+      fresh,
+      "-o",
+      delta,
+    ],
+    patch: (old, delta, made) => [
+      "zstd",
+      "-q",
+      "-f",
+      "-d",
+      "--long=31",
+      `--patch-from=${old}`,
+      delta,
+      "-o",
+      made,
+    ],
   },
 ];
 
@@ -45,7 +78,9 @@ export interface PeerResult {
 
 /** The peers that this machine has. */
 export async function peersHere(): Promise<readonly Peer[]> {
-  const found = await Promise.all(PEERS.map(async (peer) => (await execute(peer.probe)).code !== null));
+  const found = await Promise.all(
+    PEERS.map(async (peer) => (await execute(peer.probe)).code !== null),
+  );
   return PEERS.filter((_, i) => found[i]);
 }
 

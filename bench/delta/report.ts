@@ -36,12 +36,29 @@ export function bestPeerOf(row: Row): number | undefined {
 
 export function reportText(rows: readonly Row[], skipped: readonly Skipped[]): string {
   const head = [
-    "pair", "profile", "codecs", "target B", "full B", "delta B", "manifest B", "saved %", "best peer B", "/ peer", "/ prototype",
-    "diff CPU s", "diff MB", "patch CPU s", "patch MB/s", "patch +MB", "round trip",
+    "pair",
+    "profile",
+    "codecs",
+    "target B",
+    "full B",
+    "delta B",
+    "manifest B",
+    "saved %",
+    "best peer B",
+    "/ peer",
+    "/ prototype",
+    "diff CPU s",
+    "diff MB",
+    "patch CPU s",
+    "patch MB/s",
+    "patch +MB",
+    "round trip",
   ];
   const lines = rows.flatMap((row) => row.deltas.map((m) => line(row, m)));
   const peers = rows.flatMap((row) =>
-    row.peers.map((p) => `${row.id}: ${p.name} ${p.bytes} B${p.roundTrip ? "" : " (round trip FAILED)"}`),
+    row.peers.map(
+      (p) => `${row.id}: ${p.name} ${p.bytes} B${p.roundTrip ? "" : " (round trip FAILED)"}`,
+    ),
   );
   const left = skipped.map((s) => `${s.id}: left out, ${s.why}`);
   return [tableText([head, ...lines]), "", ...peers, ...left, "", ...means(rows)].join("\n");
@@ -51,7 +68,8 @@ function line(row: Row, m: Measured): readonly string[] {
   const peer = bestPeerOf(row);
   const prototype = YARDSTICKS[row.id]?.prototypeBytes;
   const { payloadBytes } = m.diff;
-  const ratio = (to: number | undefined): string => (to === undefined ? "-" : (payloadBytes / to).toFixed(3));
+  const ratio = (to: number | undefined): string =>
+    to === undefined ? "-" : (payloadBytes / to).toFixed(3);
   return [
     row.id,
     m.profile,
@@ -81,7 +99,10 @@ function means(rows: readonly Row[]): readonly string[] {
     const peer = bestPeerOf(row);
     return peer === undefined
       ? []
-      : row.deltas.map((m) => ({ key: `${row.kind} ${m.profile}`, ratio: m.diff.payloadBytes / peer }));
+      : row.deltas.map((m) => ({
+          key: `${row.kind} ${m.profile}`,
+          ratio: m.diff.payloadBytes / peer,
+        }));
   });
   return [...Map.groupBy(ratios, (r) => r.key)].map(([key, group]) => {
     const mean = group.reduce((sum, r) => sum + r.ratio, 0) / group.length;

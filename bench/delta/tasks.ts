@@ -11,7 +11,12 @@ export interface TaskPaths {
 }
 
 export type Task =
-  | { readonly kind: "diff"; readonly paths: TaskPaths; readonly profile: "fast" | "slow"; readonly full: boolean }
+  | {
+      readonly kind: "diff";
+      readonly paths: TaskPaths;
+      readonly profile: "fast" | "slow";
+      readonly full: boolean;
+    }
   | { readonly kind: "patch"; readonly paths: TaskPaths };
 
 export interface TaskResult {

@@ -35,9 +35,13 @@ function diff(task: Task & { kind: "diff" }): Extra {
     layouts: JSON.parse(readFileSync(task.paths.layouts, "utf8")) as EncodeInput["layouts"],
     profile: task.profile,
   };
-  const manifest = encodeDelta(input, { compressor: nodeCompressor, digests: nodeDigests }, (bytes) => {
-    for (let done = 0; done < bytes.length; ) done += writeSync(payload, bytes, done);
-  });
+  const manifest = encodeDelta(
+    input,
+    { compressor: nodeCompressor, digests: nodeDigests },
+    (bytes) => {
+      for (let done = 0; done < bytes.length; ) done += writeSync(payload, bytes, done);
+    },
+  );
   closeSync(payload);
   const bytes = writeManifest(manifest);
   writeFileSync(task.paths.manifest, bytes);
@@ -51,10 +55,16 @@ function diff(task: Task & { kind: "diff" }): Extra {
 async function patch(task: Task & { kind: "patch" }): Promise<Extra> {
   const manifest = readManifest(readFileSync(task.paths.manifest));
   using payload = new FileAccess(task.paths.payload);
-  const source = { read: (offset: number, length: number) => Promise.resolve(payload.read(offset, length)) };
+  const source = {
+    read: (offset: number, length: number) => Promise.resolve(payload.read(offset, length)),
+  };
   const basePath = manifest.base === undefined ? undefined : task.paths.old;
   rmSync(task.paths.made, { force: true });
-  await applyDelta({ manifest, basePath, targetPath: task.paths.made, firstBlock: 0 }, source, () => {});
+  await applyDelta(
+    { manifest, basePath, targetPath: task.paths.made, firstBlock: 0 },
+    source,
+    () => {},
+  );
   return { payloadBytes: payload.size, manifestBytes: 0, codecs: [] };
 }
 

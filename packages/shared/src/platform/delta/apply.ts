@@ -54,7 +54,11 @@ export async function applyDelta(
       const at = offset;
       offset += block.payloadLength;
       if (index < firstBlock) continue;
-      writeAll(fd, decoder.decode(index, await payload.read(at, block.payloadLength)), starts[index] ?? 0);
+      writeAll(
+        fd,
+        decoder.decode(index, await payload.read(at, block.payloadLength)),
+        starts[index] ?? 0,
+      );
       fsyncSync(fd);
       onBlock(index + 1);
       // Whoever shares the event loop gets a turn after each block.
@@ -72,10 +76,14 @@ export async function applyDelta(
 function checkBase(manifest: DeltaManifest, base: RandomAccess | undefined): void {
   if (manifest.base === undefined) return;
   if (base !== undefined && base.size === manifest.base.size && isFile(base, manifest.base)) return;
-  throw new CodedError<DeltaErrorCode>("delta-wrong-base", "delta: the base on this machine is another file", {
-    fields: { wantedBytes: manifest.base.size, foundBytes: base?.size },
-    mend: "ask for a delta from the version that is here, or fetch the full file",
-  });
+  throw new CodedError<DeltaErrorCode>(
+    "delta-wrong-base",
+    "delta: the base on this machine is another file",
+    {
+      fields: { wantedBytes: manifest.base.size, foundBytes: base?.size },
+      mend: "ask for a delta from the version that is here, or fetch the full file",
+    },
+  );
 }
 
 function isFile(file: RandomAccess, identity: FileIdentity): boolean {
