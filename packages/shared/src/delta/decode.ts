@@ -6,7 +6,8 @@ import { decodePlanes } from "./planes.ts";
 import { decodeProgramBlock } from "./program/program-block.ts";
 import { type ProgramMap, readProgramMap } from "./program/program-map.ts";
 import type { RandomAccess } from "./random-access.ts";
-import { decodeWeightsBlock } from "./weights/weights-block.ts";
+import { StepCoder } from "./program/step-coder.ts";
+import { decodeWeightsBlock, SegmentCoders } from "./weights/weights-block.ts";
 
 /** What decoding needs besides the bytes. */
 export interface DecodeDeps {
@@ -24,6 +25,11 @@ export class BlockDecoder {
   readonly #deps: DecodeDeps;
   readonly #map: ProgramMap | undefined;
   readonly #starts: readonly number[];
+  /** Memory and models that every block uses again: what is thrown away is collected late. */
+  readonly #joined = new Scratch();
+  readonly #target = new Scratch();
+  readonly #weights = new SegmentCoders();
+  #steps: StepCoder | undefined;
 
   /** `map` is the begin of the payload when the manifest names one. Throws `delta-corrupt` when it has not its digest. */
   constructor(
@@ -38,7 +44,7 @@ export class BlockDecoder {
     this.#map = manifest.map === undefined ? undefined : this.#readMap(manifest.map.sha256, map);
   }
 
-  /** The bytes of block `index`, checked against its digest. */
+  /** The bytes of block `index`, checked against its digest. They are good until the next call, which may use their memory again. */
   decode(index: number, payload: Uint8Array): Uint8Array {
     const block = this.#manifest.blocks[index];
     if (block === undefined) throw corrupt(`there is no block ${index}`);
@@ -68,7 +74,7 @@ export class BlockDecoder {
       case "planes":
       case "weights":
       case "program": {
-        const target = new Uint8Array(length);
+        const target = this.#target.take(length).fill(0);
         this.#decodeInto(block, payload, { target, start });
         return target;
       }
@@ -83,12 +89,14 @@ export class BlockDecoder {
     const { compressor } = this.#deps;
     const { target, start } = into;
     if (block.codec === "planes") decodePlanes(payload, target, compressor);
-    else if (block.codec === "weights") decodeWeightsBlock(payload, this.#read(block), target);
+    else if (block.codec === "weights")
+      decodeWeightsBlock(payload, { base: this.#read(block), target }, this.#weights);
     else {
       const map = this.#map;
       if (map === undefined) throw corrupt("a block of a program needs a map");
       const of = { map, start, base: this.#read(block), ranges: block.ranges };
-      decodeProgramBlock(of, payload, target, compressor);
+      this.#steps ??= new StepCoder();
+      decodeProgramBlock(of, payload, target, { compressor, steps: this.#steps });
     }
   }
 
@@ -96,11 +104,11 @@ export class BlockDecoder {
   #read(block: DeltaBlock): Uint8Array {
     const [only] = block.ranges;
     if (only !== undefined && block.ranges.length === 1)
-      return this.#base.read(only.offset, only.length);
-    const joined = new Uint8Array(totalOf(block.ranges));
+      return this.#base.read(only.offset, only.length, this.#joined.take(only.length));
+    const joined = this.#joined.take(totalOf(block.ranges));
     let at = 0;
     for (const range of block.ranges) {
-      joined.set(this.#base.read(range.offset, range.length), at);
+      joined.set(this.#base.read(range.offset, range.length, joined.subarray(at)), at);
       at += range.length;
     }
     return joined;
@@ -126,4 +134,14 @@ export function startsOfBlocks(manifest: DeltaManifest): readonly number[] {
     at += block.targetLength;
     return at - block.targetLength;
   });
+}
+
+/** Bytes that are taken again and again; grows to the largest that was asked for. */
+class Scratch {
+  #bytes = new Uint8Array(0);
+
+  take(length: number): Uint8Array {
+    if (this.#bytes.length < length) this.#bytes = new Uint8Array(length);
+    return this.#bytes.subarray(0, length);
+  }
 }

@@ -1,15 +1,10 @@
 import type { Compressor } from "./compressor.ts";
 import type { Digests } from "./digest.ts";
-import {
-  type BaseRange,
-  type DeltaBlock,
-  type DeltaManifest,
-  type FileIdentity,
-  totalOf,
-} from "./envelope.ts";
+import { type BaseRange, type DeltaBlock, type DeltaManifest, totalOf } from "./envelope.ts";
 import type { CodedBlock, EncodeInput } from "./encode-types.ts";
 import { GeneralEncoder } from "./general.ts";
 import { BLOCK_BYTES, MAX_BLOCK_BASE_BYTES, MAX_BLOCK_RANGES } from "./limits.ts";
+import { identityOf } from "./identity.ts";
 import { encodePlanes } from "./planes.ts";
 import type { RandomAccess } from "./random-access.ts";
 import { type AlignedPiece, align, cutIntoBlocks, MAX_CODED_GAP_BYTES } from "./weights/align.ts";
@@ -222,15 +217,4 @@ function blockOf(coded: CodedBlock, bytes: Uint8Array, digests: Digests): DeltaB
     targetSha256: digests.sha256(bytes),
     ranges: coded.ranges,
   };
-}
-
-/** Bytes that are read at once for a digest. */
-const DIGEST_BYTES = 1024 * 1024;
-
-/** Size and SHA-256 of a file. */
-export function identityOf(file: RandomAccess, digests: Digests): FileIdentity {
-  const digest = digests.begin();
-  for (let at = 0; at < file.size; at += DIGEST_BYTES)
-    digest.update(file.read(at, Math.min(DIGEST_BYTES, file.size - at)));
-  return { size: file.size, sha256: digest.finish() };
 }

@@ -23,6 +23,10 @@ const PREFIX_ONLY_BYTES = 32 * 1024;
 /** How far a dictionary reaches around a block's share of the base. */
 const PREFIX_MARGIN_BYTES = 4 * 1024 * 1024;
 
+/** Bytes in which a copy must agree to be worth a step of the map; code changes in more places than other bytes. */
+const LEAST_EQUAL = 32;
+const LEAST_EQUAL_IN_CODE = 20;
+
 /** Encodes blocks that hold no weights: programs, texts, containers, anything. */
 export class GeneralEncoder {
   readonly #input: EncodeInput;
@@ -39,9 +43,17 @@ export class GeneralEncoder {
     const { base, target, steps } = this.#input;
     if (base === undefined || base.size === 0 || target.size === 0) return undefined;
     if (steps === undefined && target.size <= PREFIX_ONLY_BYTES) return undefined;
-    const copies = copyMapOf(steps ?? matched(base, target));
+    const images = { old: imageOf(base), new: imageOf(target) };
+    const copies = copyMapOf(
+      steps ??
+        matched(
+          base,
+          target,
+          images.new.architecture === "none" ? LEAST_EQUAL : LEAST_EQUAL_IN_CODE,
+        ),
+    );
     if (!isWorth(copies, target.size)) return undefined;
-    const map = programMapOf({ old: imageOf(base), new: imageOf(target) }, copies);
+    const map = programMapOf(images, copies);
     const coded = writeProgramMap(map, this.#compressor);
     if (coded !== undefined) this.#map = map;
     return coded;
@@ -118,16 +130,23 @@ function join(
   return joined;
 }
 
-function matched(base: RandomAccess, target: RandomAccess): readonly CopyStep[] {
+function matched(
+  base: RandomAccess,
+  target: RandomAccess,
+  leastEqual: number,
+): readonly CopyStep[] {
   if (base.size <= WHOLE_MATCH_BYTES)
-    return new Matcher(base.read(0, base.size)).steps(target.read(0, target.size));
+    return new Matcher(base.read(0, base.size)).steps(target.read(0, target.size), leastEqual);
   const ratio = base.size / target.size;
   const steps: CopyStep[] = [];
   for (let start = 0; start < target.size; start += WINDOW_BYTES) {
     const length = Math.min(WINDOW_BYTES, target.size - start);
     const from = Math.max(0, Math.floor(start * ratio) - WINDOW_MARGIN_BYTES);
     const to = Math.min(base.size, Math.ceil((start + length) * ratio) + WINDOW_MARGIN_BYTES);
-    const found = new Matcher(base.read(from, to - from)).steps(target.read(start, length));
+    const found = new Matcher(base.read(from, to - from)).steps(
+      target.read(start, length),
+      leastEqual,
+    );
     for (const step of found) steps.push({ ...step, from: step.from + from });
   }
   return steps;

@@ -1,7 +1,8 @@
 /** A file that is read piece by piece. Short reads do not exist: what is missing throws. */
 export interface RandomAccess {
   readonly size: number;
-  read(offset: number, length: number): Uint8Array;
+  /** With `into`, which must be long enough, the bytes may lie in its begin: no memory is taken for them. */
+  read(offset: number, length: number, into?: Uint8Array): Uint8Array;
 }
 
 /** Bytes in memory, read as a file. */

@@ -1,21 +1,27 @@
 import { BitModel } from "../adaptive.ts";
 import type { BinaryCoder } from "../range-coder.ts";
 
-const HASH_SLOTS = 1 << 14;
-
 /** Codes a byte, high bit first, by several contexts that the caller hashes; mixing weights are kept by `set`. */
 export class ByteModel {
   readonly #model: BitModel;
   readonly #inputs: number;
+  readonly #shift: number;
 
-  constructor(inputs: number, sets: number) {
+  /** `slotBits`: each input has 2^slotBits contexts of 16 counters. */
+  constructor(inputs: number, sets: number, slotBits: number) {
     this.#inputs = inputs;
+    this.#shift = 32 - slotBits;
     this.#model = new BitModel({
-      slots: Array.from({ length: inputs }, () => HASH_SLOTS * 16),
+      slots: Array.from({ length: inputs }, () => 16 << slotBits),
       mixerSets: sets * 256,
       countLimit: 250,
       learningRate: 0.015,
     });
+  }
+
+  /** Everything forgotten, as new. */
+  reset(): void {
+    this.#model.reset();
   }
 
   /** `contexts[i]` is any whole number; equal numbers share what they learned. */
@@ -28,7 +34,7 @@ export class ByteModel {
           (contexts[i] ?? 0) + (half === 0 ? 0 : node * 0x3d4d51cb),
           0x9e3779b1,
         );
-        model.base[i] = (model.offset[i] ?? 0) + ((mixed >>> 18) << 4);
+        model.base[i] = (model.offset[i] ?? 0) + ((mixed >>> this.#shift) << 4);
       }
       let nibble = 1;
       for (let k = 0; k < 4; k++) {

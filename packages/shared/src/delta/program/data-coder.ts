@@ -40,6 +40,16 @@ export class DataCoder {
   readonly #recent = new Int32Array(8);
   #clock = 0;
 
+  /** Everything forgotten, as new. */
+  reset(): void {
+    this.#model.reset();
+    this.#same.reset();
+    this.#differences.fill(0);
+    this.#used.fill(0);
+    this.#recent.fill(0);
+    this.#clock = 0;
+  }
+
   /** The word, or undefined when no candidate is right; `learn` then tells what it was. `moved` is undefined when the old word is no distance. */
   code(
     coder: BinaryCoder,

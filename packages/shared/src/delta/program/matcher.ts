@@ -24,8 +24,31 @@ export class Matcher {
     this.#heads = headsOf(old);
   }
 
-  /** Steps that make `target`; offsets count from the begin of `old`. */
-  steps(target: Uint8Array): readonly CopyStep[] {
+  /**
+   * Steps that make `target`; offsets count from the begin of `old`. A copy that agrees in fewer bytes than `leastEqual`
+   * is not worth its place in the map: its bytes count as new.
+   */
+  steps(target: Uint8Array, leastEqual: number): readonly CopyStep[] {
+    const kept: CopyStep[] = [];
+    let at = 0;
+    for (const step of this.#all(target)) {
+      const last = kept.at(-1);
+      if (last !== undefined && this.#equalBytes(target, at, step) < leastEqual)
+        last.added += step.copied + step.added;
+      else kept.push(step);
+      at += step.copied + step.added;
+    }
+    return kept;
+  }
+
+  #equalBytes(target: Uint8Array, at: number, step: CopyStep): number {
+    let equal = 0;
+    for (let i = 0; i < step.copied; i++)
+      if (this.#old[step.from + i] === target[at + i]) equal += 1;
+    return equal;
+  }
+
+  #all(target: Uint8Array): readonly CopyStep[] {
     const steps: CopyStep[] = [];
     let scan = 0;
     let length = 0;

@@ -6,7 +6,7 @@ import { RangeDecoder, RangeEncoder } from "../range-coder.ts";
 import { AddressMap } from "./address-map.ts";
 import { AddressSpace } from "./image.ts";
 import type { ProgramMap } from "./program-map.ts";
-import { StepCoder, type Stretch } from "./step-coder.ts";
+import { StepCoder, type StepSurroundings, type Stretch } from "./step-coder.ts";
 
 /** A block of the target and the bytes of the base that it may use: `ranges` joined. */
 export interface ProgramBlock {
@@ -52,7 +52,8 @@ export function encodeProgramBlock(
 ): Uint8Array {
   const coder = new RangeEncoder(65_536);
   const pieces = piecesOf(block.map, { start: block.start, length: target.length });
-  const steps = stepCoderOf(block.map);
+  const steps = new StepCoder();
+  steps.begin(surroundingsOf(block.map));
   const added = new ByteWriter(65_536);
   let at = 0;
   for (const piece of pieces) {
@@ -70,14 +71,15 @@ export function decodeProgramBlock(
   block: ProgramBlock,
   payload: Uint8Array,
   target: Uint8Array,
-  compressor: Compressor,
+  deps: { readonly compressor: Compressor; readonly steps: StepCoder },
 ): void {
+  const { compressor, steps } = deps;
   const pieces = piecesOf(block.map, { start: block.start, length: target.length });
   const reader = new ByteReader(payload);
   const length = pieces.reduce((sum, p) => sum + p.added, 0);
   const added = readAdded(reader, length, block.base, compressor);
   const coder = new RangeDecoder(reader.bytes(reader.remaining, "coded stretches"));
-  const steps = stepCoderOf(block.map);
+  steps.begin(surroundingsOf(block.map));
   let at = 0;
   let taken = 0;
   for (const piece of pieces) {
@@ -142,13 +144,9 @@ function placeOf(ranges: readonly BaseRange[], piece: Piece): number {
   throw corrupt("a copied stretch lies in no range of its block");
 }
 
-function stepCoderOf(map: ProgramMap): StepCoder {
+function surroundingsOf(map: ProgramMap): StepSurroundings {
   const spaces = { old: new AddressSpace(map.old), new: new AddressSpace(map.new) };
-  return new StepCoder({
-    architecture: map.architecture,
-    spaces,
-    map: new AddressMap(spaces, map.places),
-  });
+  return { architecture: map.architecture, spaces, map: new AddressMap(spaces, map.places) };
 }
 
 /** A larger base is not worth the time as dictionary of new bytes. */

@@ -31,7 +31,7 @@ test("a suffix array holds all suffixes in order", () => {
 test("steps cover the target and stay inside the base, whatever both hold", () => {
   fc.assert(
     fc.property(fc.oneof(few, any), fc.oneof(few, any), (old, fresh) => {
-      const steps = new Matcher(old).steps(fresh);
+      const steps = new Matcher(old).steps(fresh, 0);
       expect(steps.reduce((sum, s) => sum + s.copied + s.added, 0)).toBe(fresh.length);
       expect(
         steps.every(
@@ -50,7 +50,7 @@ test("what was moved as a whole is found as a whole", () => {
     Buffer.from("between"),
     old.subarray(0, 2000),
   ]);
-  const steps = new Matcher(old).steps(fresh).filter((s) => s.copied > 0);
+  const steps = new Matcher(old).steps(fresh, 0).filter((s) => s.copied > 0);
   expect(steps.map((s) => [s.from, s.copied])).toEqual([
     [2000, 2000],
     [0, 2000],
@@ -95,7 +95,9 @@ function coderOf(architecture: Architecture, executable: boolean): StepCoder {
     old: new AddressSpace([segment(0, 0x1000, executable)]),
     new: new AddressSpace([segment(0, 0x3000, executable)]),
   };
-  return new StepCoder({ architecture, spaces, map: new AddressMap(spaces, new OldToNew(MAP)) });
+  const coder = new StepCoder();
+  coder.begin({ architecture, spaces, map: new AddressMap(spaces, new OldToNew(MAP)) });
+  return coder;
 }
 
 test.each([

@@ -1,10 +1,11 @@
 import { BitModel } from "../adaptive.ts";
 import type { BinaryCoder } from "../range-coder.ts";
-import type { AddressMap } from "./address-map.ts";
+import { AddressMap } from "./address-map.ts";
 import { Arm64, arm64Target, type Guess, wordAt } from "./arm64.ts";
 import { ByteModel } from "./byte-model.ts";
 import { DataCoder } from "./data-coder.ts";
-import type { AddressSpace, Architecture } from "./image.ts";
+import { copyMapOf, OldToNew } from "./copy-map.ts";
+import { AddressSpace, type Architecture } from "./image.ts";
 import { x64ReferenceAt } from "./x64.ts";
 
 /** One copied stretch: where it lies in the bytes at hand, in the base and in the target file. */
@@ -23,7 +24,7 @@ export interface StepSurroundings {
 }
 
 /** Bytes that one flag covers where nothing refers anywhere. */
-const RUN = 8;
+const RUN = 4;
 /** Bytes of a group of units that one flag covers when all of them are as foretold. */
 const GROUP = 64;
 const POINTER = 9;
@@ -32,12 +33,19 @@ const PLAIN_WORD = 11;
 const PLAIN_RUN = 12;
 const KINDS = 16;
 
+const NO_SPACES = { old: new AddressSpace([]), new: new AddressSpace([]) };
+const NOWHERE: StepSurroundings = {
+  architecture: "none",
+  spaces: NO_SPACES,
+  map: new AddressMap(NO_SPACES, new OldToNew(copyMapOf([]))),
+};
+
 /** Codes copied stretches: for each unit whether it is what was foretold, else its bytes. Both sides run the same code. */
 export class StepCoder {
-  readonly #in: StepSurroundings;
-  readonly #arm: Arm64;
+  #in: StepSurroundings = NOWHERE;
+  #arm = new Arm64(NOWHERE.map);
   readonly #hits = new BitModel({
-    slots: [KINDS * 4096, KINDS * 2048, 65_536],
+    slots: [KINDS * 4096, KINDS * 2048, 262_144],
     mixerSets: KINDS,
     countLimit: 400,
     learningRate: 0.01,
@@ -60,9 +68,18 @@ export class StepCoder {
   readonly #historyOf = new Int32Array(KINDS);
   readonly #lastDifference = new Int32Array(KINDS * 4);
 
-  constructor(surroundings: StepSurroundings) {
+  /** Begins a block: everything learned is forgotten, the memory is kept. */
+  begin(surroundings: StepSurroundings): void {
     this.#in = surroundings;
     this.#arm = new Arm64(surroundings.map);
+    this.#hits.reset();
+    this.#groups.reset();
+    this.#data4.reset();
+    this.#bytes?.reset();
+    this.#history = 0;
+    this.#groupHistory = 0;
+    this.#historyOf.fill(0);
+    this.#lastDifference.fill(0);
   }
 
   code(coder: BinaryCoder, base: Uint8Array, target: Uint8Array, stretch: Stretch): void {
@@ -266,7 +283,10 @@ export class StepCoder {
     const { base, target, at, targetAt } = place;
     for (let i = 0; i < length; i++) {
       const old = base[at + i] ?? 0;
-      if (this.#hit(coder, old === target[targetAt + i] ? 1 : 0, 14, i) === 1)
+      if (
+        this.#hit(coder, old === target[targetAt + i] ? 1 : 0, 14, this.#trigram(base, at + i)) ===
+        1
+      )
         target[targetAt + i] = old;
       else this.#byte(coder, place, { i, kind: PLAIN_RUN, guess: old });
     }
@@ -279,13 +299,18 @@ export class StepCoder {
     base[1] = (offset[1] ?? 0) + kind * 2048 + (detail & 2047);
     base[2] =
       (offset[2] ?? 0) +
-      ((Math.imul(kind * 64 + (this.#history & 63), 0x9e3779b1) +
-        Math.imul(detail & 2047, 0x85ebca6b)) >>>
-        16);
+      ((Math.imul(kind * 64 + (this.#history & 63), 0x9e3779b1) + Math.imul(detail, 0x85ebca6b)) >>>
+        14);
     const bit = this.#hits.code(coder, given, 0, kind);
     this.#historyOf[kind] = (own << 1) | bit;
     this.#history = (this.#history << 1) | bit;
     return bit;
+  }
+
+  /** Old bytes around a place, in 16 bits: what refers to the same thing changes alike. */
+  #trigram(base: Uint8Array, at: number): number {
+    const three = ((base[at - 1] ?? 0) << 16) | ((base[at] ?? 0) << 8) | (base[at + 1] ?? 0);
+    return Math.imul(three, 0x9e3779b1) >>> 16;
   }
 
   #byte(coder: BinaryCoder, place: Place, of: { i: number; kind: number; guess: number }): void {
@@ -302,8 +327,11 @@ export class StepCoder {
     c[2] = (slot * 256 + near) * 11 + 2;
     c[3] = ((slot * 256 + near) * 256 + of.guess) * 13 + 3;
     c[4] = (slot * 256 + (base[at + of.i + 1] ?? 0)) * 65_599 + (base[at + of.i - 1] ?? 0) * 17 + 4;
-    c[5] = slot * 19 + 5;
-    this.#bytes ??= new ByteModel(6, KINDS * 4);
+    c[5] =
+      (((base[at + of.i - 1] ?? 0) * 256 + of.guess) * 256 + (base[at + of.i + 1] ?? 0)) * 65_599 +
+      slot +
+      5;
+    this.#bytes ??= new ByteModel(6, KINDS * 4, 14);
     const byte = this.#bytes.code(coder, target[targetAt + of.i] ?? 0, c, slot);
     target[targetAt + of.i] = byte;
     this.#lastDifference[slot] = byte - of.guess;

@@ -21,6 +21,19 @@ export interface WeightsSegment {
   readonly baseAt: number;
 }
 
+/** Coders that forget between blocks but keep their memory. */
+export class SegmentCoders {
+  readonly #coders = new Map<WeightsProfile, SegmentCoder>();
+
+  fresh(profile: WeightsProfile): SegmentCoder {
+    const known = this.#coders.get(profile);
+    known?.reset();
+    const coder = known ?? new SegmentCoder(profile);
+    this.#coders.set(profile, coder);
+    return coder;
+  }
+}
+
 const PROFILES = { fast: 0, slow: 1 } as const;
 const SPARSE = 0x80;
 
@@ -47,8 +60,8 @@ export function encodeWeightsBlock(
 /** Fills `target`; every length is checked before a byte is made. */
 export function decodeWeightsBlock(
   payload: Uint8Array,
-  base: Uint8Array,
-  target: Uint8Array,
+  { base, target }: { readonly base: Uint8Array; readonly target: Uint8Array },
+  coders: SegmentCoders,
 ): void {
   const reader = new ByteReader(payload);
   const number = reader.u8("profile");
@@ -68,7 +81,7 @@ export function decodeWeightsBlock(
   }
   if (made !== target.length) throw corrupt("segments do not fill the block");
   const coder = new RangeDecoder(reader.bytes(reader.remaining, "coded weights"));
-  codeSegments(new SegmentCoder(profile), segments, { base, target }, coder);
+  codeSegments(coders.fresh(profile), segments, { base, target }, coder);
 }
 
 function codeSegments(

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import {
   decodeWeightsBlock,
   encodeWeightsBlock,
+  SegmentCoders,
   type WeightsSegment,
   byteLengthOf,
 } from "./weights-block.ts";
@@ -21,7 +22,7 @@ function roundTrip(
 ): number {
   const payload = encodeWeightsBlock(segments, { base, target }, profile);
   const made = new Uint8Array(target.length);
-  decodeWeightsBlock(payload, base, made);
+  decodeWeightsBlock(payload, { base, target: made }, new SegmentCoders());
   expect(made).toEqual(target);
   return payload.length;
 }
@@ -138,9 +139,13 @@ test.each([
   } as const;
   const base = new Uint8Array(baseAt + count);
   const payload = encodeWeightsBlock([segment], { base, target: new Uint8Array(count) }, "fast");
-  expect(() => decodeWeightsBlock(payload, new Uint8Array(baseLength), new Uint8Array(8))).toThrow(
-    message,
-  );
+  expect(() =>
+    decodeWeightsBlock(
+      payload,
+      { base: new Uint8Array(baseLength), target: new Uint8Array(8) },
+      new SegmentCoders(),
+    ),
+  ).toThrow(message);
 });
 
 test("tensors are aligned by name, else by type and shape, and gaps between them when they are as long", () => {

@@ -2,9 +2,9 @@ import { closeSync, fsyncSync, ftruncateSync, openSync, writeSync } from "node:f
 import { setImmediate } from "node:timers/promises";
 import { BlockDecoder, startsOfBlocks } from "../../delta/decode.ts";
 import { sameBytes } from "../../delta/digest.ts";
-import { identityOf } from "../../delta/encode.ts";
 import type { DeltaManifest, FileIdentity } from "../../delta/envelope.ts";
 import { corrupt, type DeltaErrorCode } from "../../delta/errors.ts";
+import { identityOf } from "../../delta/identity.ts";
 import { inMemory, type RandomAccess } from "../../delta/random-access.ts";
 import { CodedError } from "../../kernel/errors.ts";
 import { FileAccess } from "./file-access.ts";

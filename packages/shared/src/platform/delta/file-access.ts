@@ -11,8 +11,8 @@ export class FileAccess implements RandomAccess, Disposable {
     this.size = fstatSync(this.#fd).size;
   }
 
-  read(offset: number, length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
+  read(offset: number, length: number, into?: Uint8Array): Uint8Array {
+    const bytes = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
     let done = 0;
     while (done < length) {
       const read = readSync(this.#fd, bytes, done, length - done, offset + done);
