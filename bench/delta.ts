@@ -1,14 +1,15 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { messageOf } from "@flotilla/shared/kernel/errors";
+import { makeBigPair } from "./delta/big.ts";
 import { layoutsOf } from "./delta/layouts.ts";
 import { filesOf, lay, type Manifest, type Pair, readManifestFile } from "./delta/manifest.ts";
 import { peersHere, runPeer, sha256Of } from "./delta/peers.ts";
-import { type Measured, reportText, type Row, type Skipped } from "./delta/report.ts";
+import { type Measured, type Row, reportText, type Skipped } from "./delta/report.ts";
 import { runTask, type TaskPaths } from "./delta/tasks.ts";
 
 /** Sizes, time and memory of our deltas on pairs of versions, beside those of bsdiff, xdelta3 and zstd in the same run. */
@@ -16,6 +17,7 @@ const USAGE = `npm run bench:delta -- --manifest FILE [options]
   --manifest FILE   pairs of versions; npm pairs are fetched by npm into .cache/delta-npm
   --pairs ID,…      only these (default: all)
   --profiles P,…    fast, slow (default both; the second differs for weights only)
+  --big-mb N        instead of a manifest: a made model of N megabytes, an eighth of it changed
   --no-peers        leave out bsdiff, xdelta3 and zstd
   --json            prints JSON instead of a table`;
 
@@ -28,12 +30,17 @@ async function main(): Promise<void> {
     options: {
       manifest: { type: "string" },
       pairs: { type: "string" },
+      "big-mb": { type: "string" },
       profiles: { type: "string", default: PROFILES.join(",") },
       peers: { type: "boolean", default: true },
       json: { type: "boolean", default: false },
     },
     allowNegative: true,
   });
+  if (values["big-mb"] !== undefined) {
+    console.log(reportText([await measureBig(Number(values["big-mb"]))], []));
+    return;
+  }
   if (values.manifest === undefined) throw new Error(`--manifest is missing\n${USAGE}`);
   const manifest = readManifestFile(values.manifest);
   const profiles = values.profiles.split(",").map(profileOf);
@@ -69,6 +76,40 @@ function profileOf(name: string): Profile {
   return profile;
 }
 
+/** Memory of patching does not grow with the file: a file that nobody keeps in a repository shows it. */
+async function measureBig(megabytes: number): Promise<Row> {
+  const folder = mkdtempSync(join(tmpdir(), "flotilla-delta-"));
+  try {
+    const { layouts, ...laid } = makeBigPair(megabytes, folder);
+    const paths = pathsIn(folder, laid);
+    writeFileSync(paths.layouts, JSON.stringify(layouts));
+    const sha256 = sha256Of(paths.new);
+    const delta = await once(paths, { profile: "fast", full: false, sha256 });
+    const targetBytes = statSync(paths.new).size;
+    return {
+      id: `made-${megabytes}mb`,
+      kind: "made",
+      dtype: "fp32",
+      targetBytes,
+      full: delta,
+      deltas: [delta],
+      peers: [],
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function pathsIn(folder: string, laid: { old: string; new: string }): TaskPaths {
+  return {
+    ...laid,
+    layouts: join(folder, "layouts"),
+    payload: join(folder, "payload"),
+    manifest: join(folder, "manifest"),
+    made: join(folder, "made"),
+  };
+}
+
 async function measure(
   pair: Pair,
   manifest: Manifest,
@@ -79,13 +120,7 @@ async function measure(
   const folder = mkdtempSync(join(tmpdir(), "flotilla-delta-"));
   try {
     const laid = lay(files, folder);
-    const paths = {
-      ...laid,
-      layouts: join(folder, "layouts"),
-      payload: join(folder, "payload"),
-      manifest: join(folder, "manifest"),
-      made: join(folder, "made"),
-    };
+    const paths = pathsIn(folder, laid);
     const layouts = layoutsOf(pair, files);
     writeFileSync(paths.layouts, JSON.stringify(layouts));
     const sha256 = createHash("sha256").update(files.new).digest("hex");

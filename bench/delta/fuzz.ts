@@ -78,7 +78,7 @@ function floatPair(random: Random): FilePair {
 }
 
 /** An ARM64 ELF of a few functions that call each other; in the target they lie elsewhere. */
-export function programPair(random: Random): FilePair {
+function programPair(random: Random): FilePair {
   const build = (shift: number): Uint8Array => {
     const code = 0x1000;
     const words = 11_000;

@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   existsSync,
   mkdirSync,
@@ -13,7 +13,7 @@ import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 
 /** Where one file of a pair comes from. */
-export interface FileSource {
+interface FileSource {
   readonly npm?: string;
   readonly path?: string;
   readonly file?: string;

@@ -1,5 +1,7 @@
-import { readFileSync, rmSync, statSync } from "node:fs";
-import { createHash } from "node:crypto";
+import { rmSync, statSync } from "node:fs";
+import { identityOf } from "@flotilla/shared/delta/identity";
+import { FileAccess } from "@flotilla/shared/platform/delta/file-access";
+import { nodeDigests } from "@flotilla/shared/platform/delta/node-compressor";
 import { run } from "./tasks.ts";
 
 interface Peer {
@@ -103,7 +105,8 @@ export async function runPeer(
 }
 
 export function sha256Of(path: string): string {
-  return createHash("sha256").update(readFileSync(path)).digest("hex");
+  using file = new FileAccess(path);
+  return Buffer.from(identityOf(file, nodeDigests).sha256).toString("hex");
 }
 
 function execute([program = "", ...args]: readonly string[]): ReturnType<typeof run> {

@@ -27,7 +27,7 @@ export interface Skipped {
 }
 
 /** The smallest delta of any peer: measured here, or published. */
-export function bestPeerOf(row: Row): number | undefined {
+function bestPeerOf(row: Row): number | undefined {
   const here = row.peers.filter((p) => p.roundTrip).map((p) => p.bytes);
   const published = YARDSTICKS[row.id]?.bestPeerBytes;
   const all = published === undefined ? here : [...here, published];

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
-import type { EncodeInput } from "@flotilla/shared/delta/encode-types";
 import { encodeDelta } from "@flotilla/shared/delta/encode";
+import type { EncodeInput } from "@flotilla/shared/delta/encode-types";
 import { payloadLengthOf, readManifest, writeManifest } from "@flotilla/shared/delta/envelope";
 import { applyDelta } from "@flotilla/shared/platform/delta/apply";
 import { FileAccess } from "@flotilla/shared/platform/delta/file-access";

@@ -5,8 +5,8 @@ import { corrupt } from "./errors.ts";
 import { decodePlanes } from "./planes.ts";
 import { decodeProgramBlock } from "./program/program-block.ts";
 import { type ProgramMap, readProgramMap } from "./program/program-map.ts";
-import type { RandomAccess } from "./random-access.ts";
 import { StepCoder } from "./program/step-coder.ts";
+import type { RandomAccess } from "./random-access.ts";
 import { decodeWeightsBlock, SegmentCoders } from "./weights/weights-block.ts";
 
 /** What decoding needs besides the bytes. */

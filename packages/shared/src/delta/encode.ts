@@ -1,10 +1,10 @@
 import type { Compressor } from "./compressor.ts";
 import type { Digests } from "./digest.ts";
-import { type BaseRange, type DeltaBlock, type DeltaManifest, totalOf } from "./envelope.ts";
 import type { CodedBlock, EncodeInput } from "./encode-types.ts";
+import { type BaseRange, type DeltaBlock, type DeltaManifest, totalOf } from "./envelope.ts";
 import { GeneralEncoder } from "./general.ts";
-import { BLOCK_BYTES, MAX_BLOCK_BASE_BYTES, MAX_BLOCK_RANGES } from "./limits.ts";
 import { identityOf } from "./identity.ts";
+import { BLOCK_BYTES, MAX_BLOCK_BASE_BYTES, MAX_BLOCK_RANGES } from "./limits.ts";
 import { encodePlanes } from "./planes.ts";
 import type { RandomAccess } from "./random-access.ts";
 import { type AlignedPiece, align, cutIntoBlocks, MAX_CODED_GAP_BYTES } from "./weights/align.ts";

@@ -5,8 +5,7 @@ import { ByteReader, ByteWriter } from "./bytes.ts";
 import { type BinaryCoder, RangeDecoder, RangeEncoder } from "./range-coder.ts";
 
 const SEED = 7;
-const check = (property: Parameters<typeof fc.assert>[0]): void =>
-  fc.assert(property, { seed: SEED, numRuns: 300 });
+const RUNS = { seed: SEED, numRuns: 300 };
 
 test("what is coded with any probabilities is decoded again", () => {
   const step = fc.oneof(
@@ -18,7 +17,7 @@ test("what is coded with any probabilities is decoded again", () => {
       }),
     ),
   );
-  check(
+  fc.assert(
     fc.property(fc.array(step, { maxLength: 400 }), (steps) => {
       const run = (coder: BinaryCoder): readonly number[] =>
         steps.map((s) => ("bit" in s ? coder.code(s.bit, s.p) : coder.raw(s.value, s.count)));
@@ -26,6 +25,7 @@ test("what is coded with any probabilities is decoded again", () => {
       const given = run(encoder);
       expect(run(new RangeDecoder(encoder.finish()))).toEqual(given);
     }),
+    RUNS,
   );
 });
 
@@ -65,7 +65,7 @@ test.each([1, 3])("a model of %i inputs codes skewed bits in less than they are 
 });
 
 test("numbers are written and read in their only form", () => {
-  check(
+  fc.assert(
     fc.property(fc.array(fc.maxSafeNat()), fc.array(fc.integer()), (naturals, integers) => {
       const out = new ByteWriter(1);
       for (const n of naturals) out.varint(n);
@@ -75,6 +75,7 @@ test("numbers are written and read in their only form", () => {
       expect(integers.map(() => reader.signed("n", 2 ** 31))).toEqual(integers);
       reader.end("the numbers");
     }),
+    RUNS,
   );
 });
 

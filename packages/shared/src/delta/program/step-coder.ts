@@ -3,8 +3,8 @@ import type { BinaryCoder } from "../range-coder.ts";
 import { AddressMap } from "./address-map.ts";
 import { Arm64, arm64Target, type Guess, wordAt } from "./arm64.ts";
 import { ByteModel } from "./byte-model.ts";
-import { DataCoder } from "./data-coder.ts";
 import { copyMapOf, OldToNew } from "./copy-map.ts";
+import { DataCoder } from "./data-coder.ts";
 import { AddressSpace, type Architecture } from "./image.ts";
 import { x64ReferenceAt } from "./x64.ts";
 
