@@ -16,7 +16,7 @@ export interface Row {
   readonly kind: string;
   readonly dtype: string | undefined;
   readonly targetBytes: number;
-  readonly full: Measured;
+  readonly full: Measured | undefined;
   readonly deltas: readonly Measured[];
   readonly peers: readonly PeerResult[];
 }
@@ -75,7 +75,7 @@ function line(row: Row, m: Measured): readonly string[] {
     m.profile,
     m.diff.codecs.join("+"),
     `${row.targetBytes}`,
-    `${row.full.diff.payloadBytes}`,
+    row.full === undefined ? "-" : `${row.full.diff.payloadBytes}`,
     `${payloadBytes}`,
     `${m.diff.manifestBytes}`,
     (100 - (100 * payloadBytes) / row.targetBytes).toFixed(1),

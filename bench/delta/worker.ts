@@ -2,6 +2,7 @@ import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } f
 import { encodeDelta } from "@flotilla/shared/delta/encode";
 import type { EncodeInput } from "@flotilla/shared/delta/encode-types";
 import { payloadLengthOf, readManifest, writeManifest } from "@flotilla/shared/delta/envelope";
+import { MAX_BLOCK_BYTES } from "@flotilla/shared/delta/limits";
 import { applyDelta } from "@flotilla/shared/platform/delta/apply";
 import { FileAccess } from "@flotilla/shared/platform/delta/file-access";
 import { nodeCompressor, nodeDigests } from "@flotilla/shared/platform/delta/node-compressor";
@@ -55,8 +56,9 @@ function diff(task: Task & { kind: "diff" }): Extra {
 async function patch(task: Task & { kind: "patch" }): Promise<Extra> {
   const manifest = readManifest(readFileSync(task.paths.manifest));
   using payload = new FileAccess(task.paths.payload);
+  const buffer = new Uint8Array(MAX_BLOCK_BYTES);
   const source = {
-    read: (offset: number, length: number) => Promise.resolve(payload.read(offset, length)),
+    read: (offset: number, length: number) => Promise.resolve(payload.read(offset, length, buffer)),
   };
   const basePath = manifest.base === undefined ? undefined : task.paths.old;
   rmSync(task.paths.made, { force: true });

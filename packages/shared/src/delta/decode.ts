@@ -1,7 +1,7 @@
 import type { Compressor } from "./compressor.ts";
 import { type Digests, sameBytes } from "./digest.ts";
 import { type DeltaBlock, type DeltaManifest, totalOf } from "./envelope.ts";
-import { corrupt } from "./errors.ts";
+import { corrupt, wrongBase } from "./errors.ts";
 import { decodePlanes } from "./planes.ts";
 import { decodeProgramBlock } from "./program/program-block.ts";
 import { type ProgramMap, readProgramMap } from "./program/program-map.ts";
@@ -31,12 +31,14 @@ export class BlockDecoder {
   readonly #weights = new SegmentCoders();
   #steps: StepCoder | undefined;
 
-  /** `map` is the begin of the payload when the manifest names one. Throws `delta-corrupt` when it has not its digest. */
+  /** `map` is the begin of the payload when the manifest names one. Throws `delta-corrupt` when it has not its digest, `delta-wrong-base` when the base has another size. */
   constructor(
     options: { manifest: DeltaManifest; base: RandomAccess; map: Uint8Array | undefined },
     deps: DecodeDeps,
   ) {
     const { manifest, base, map } = options;
+    if (base.size !== (manifest.base?.size ?? 0))
+      throw wrongBase(manifest.base?.size ?? 0, base.size);
     this.#manifest = manifest;
     this.#base = base;
     this.#deps = deps;

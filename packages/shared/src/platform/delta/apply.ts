@@ -3,10 +3,9 @@ import { setImmediate } from "node:timers/promises";
 import { BlockDecoder, startsOfBlocks } from "../../delta/decode.ts";
 import { sameBytes } from "../../delta/digest.ts";
 import type { DeltaManifest, FileIdentity } from "../../delta/envelope.ts";
-import { corrupt, type DeltaErrorCode } from "../../delta/errors.ts";
+import { corrupt, wrongBase } from "../../delta/errors.ts";
 import { identityOf } from "../../delta/identity.ts";
 import { inMemory, type RandomAccess } from "../../delta/random-access.ts";
-import { CodedError } from "../../kernel/errors.ts";
 import { FileAccess } from "./file-access.ts";
 import { nodeCompressor, nodeDigests } from "./node-compressor.ts";
 
@@ -76,14 +75,7 @@ export async function applyDelta(
 function checkBase(manifest: DeltaManifest, base: RandomAccess | undefined): void {
   if (manifest.base === undefined) return;
   if (base !== undefined && base.size === manifest.base.size && isFile(base, manifest.base)) return;
-  throw new CodedError<DeltaErrorCode>(
-    "delta-wrong-base",
-    "delta: the base on this machine is another file",
-    {
-      fields: { wantedBytes: manifest.base.size, foundBytes: base?.size },
-      mend: "ask for a delta from the version that is here, or fetch the full file",
-    },
-  );
+  throw wrongBase(manifest.base.size, base?.size);
 }
 
 function isFile(file: RandomAccess, identity: FileIdentity): boolean {
