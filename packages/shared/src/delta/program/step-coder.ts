@@ -271,7 +271,7 @@ export class StepCoder {
     const { base, target, at, targetAt } = place;
     let same = 1;
     for (let i = 0; i < length; i++) if (base[at + i] !== target[targetAt + i]) same = 0;
-    if (this.#hit(coder, same, PLAIN_RUN, length) === 1) {
+    if (this.#hit(coder, same, PLAIN_RUN, this.#trigram(base, at + 1)) === 1) {
       for (let i = 0; i < length; i++) target[targetAt + i] = base[at + i] ?? 0;
       return length;
     }
