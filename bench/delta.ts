@@ -56,7 +56,8 @@ async function main(): Promise<void> {
   console.log(
     values.json ? JSON.stringify({ rows, skipped }, undefined, 2) : reportText(rows, skipped),
   );
-  if (rows.some((r) => [r.full, ...r.deltas].some((m) => m?.roundTrip === false))) process.exitCode = 1;
+  if (rows.some((r) => [r.full, ...r.deltas].some((m) => m?.roundTrip === false)))
+    process.exitCode = 1;
 }
 
 function chosen(manifest: Manifest, ids: readonly string[] | undefined): readonly Pair[] {
