@@ -19,8 +19,10 @@ import type { ResourceApi } from "@flotilla/hub/app/resources/ports";
 import { ResourceService } from "@flotilla/hub/app/resources/resource-service";
 import { QueueStatusWriter } from "@flotilla/hub/app/scheduling/queue-status";
 import { Scheduler } from "@flotilla/hub/app/scheduling/scheduler";
+import { ValueService } from "@flotilla/hub/app/scheduling/value-service";
 import { must } from "@flotilla/shared/kernel/assert";
 import { parseNodeId } from "@flotilla/shared/kernel/ids";
+import { solveLinearProgram } from "@flotilla/shared/platform/linear-program";
 import { runServices } from "@flotilla/shared/platform/supervisor";
 import type { Codec } from "@flotilla/shared/protocol/codec";
 import type { Bugs } from "../bugs.ts";
@@ -218,6 +220,12 @@ export class HubHost implements MachineTime {
         },
       ),
       queues,
+      new ValueService({
+        ...deps,
+        scheduler,
+        solve: solveLinearProgram,
+        turn: () => Promise.resolve(),
+      }),
       new GarbageCollector({}, { ...deps, events }),
       new NoticeController({}, deps),
     ];

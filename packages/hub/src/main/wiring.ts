@@ -4,6 +4,7 @@ import type { Clock } from "@flotilla/shared/kernel/clock";
 import type { Random } from "@flotilla/shared/kernel/random";
 import type { Log, Metrics, Service } from "@flotilla/shared/kernel/service";
 import { ensureDirectory } from "@flotilla/shared/platform/files";
+import { solveLinearProgram } from "@flotilla/shared/platform/linear-program";
 import type { MetricDefinition } from "@flotilla/shared/platform/metrics";
 import { Codec } from "@flotilla/shared/protocol/codec";
 import { DEFAULT_SHARD } from "@flotilla/shared/protocol/topics";
@@ -57,6 +58,7 @@ import { Autoscaler } from "../app/scheduling/autoscaler.ts";
 import { SCHEDULING_METRICS } from "../app/scheduling/metrics.ts";
 import { QueueStatusWriter } from "../app/scheduling/queue-status.ts";
 import { Scheduler } from "../app/scheduling/scheduler.ts";
+import { ValueService } from "../app/scheduling/value-service.ts";
 import { WhatIf } from "../app/scheduling/what-if.ts";
 import { openAdminAccess } from "./admin-access.ts";
 import { type HubConfig, splitAddress } from "./config.ts";
@@ -174,6 +176,12 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
         turn: () => setImmediate(),
       },
     ),
+    new ValueService({
+      ...deps,
+      scheduler,
+      solve: solveLinearProgram,
+      turn: () => setImmediate(),
+    }),
     new Autoscaler({}, { ...deps, events }),
     new PriceFeeds({ ...deps, events, source: new UrlPriceSource({ directory: priceDir }) }),
     new GarbageCollector({}, { ...deps, events }),

@@ -60,10 +60,15 @@ export class World<S extends ResourceStore = MemoryStore> {
       readonly queues?: Pick<QueueStatusWriter, "tell">;
       /** What others do when they have a turn of the event loop. */
       readonly turn?: () => Promise<void>;
+      readonly scheduler?: Scheduler;
     } = {},
   ): ApplicationController {
-    const { queues = { tell: () => undefined }, turn = () => Promise.resolve(), ...rest } = options;
-    const scheduler = new Scheduler({ store: this.store });
+    const {
+      queues = { tell: () => undefined },
+      turn = () => Promise.resolve(),
+      scheduler = new Scheduler({ store: this.store }),
+      ...rest
+    } = options;
     const defragmenter = new Defragmenter({ ...this.deps, scheduler });
     return new ApplicationController(rest, {
       ...this.deps,

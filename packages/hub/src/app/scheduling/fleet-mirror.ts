@@ -1,5 +1,8 @@
+import { jsonEqual } from "@flotilla/shared/kernel/json";
 import type { KindName, ObjectOf } from "@flotilla/shared/model/kinds";
 import type { NodeFacts, SiteFacts, Use } from "@flotilla/shared/scheduling/facts";
+import { ObservedMix } from "@flotilla/shared/scheduling/fleet/observed-mix";
+import type { MixEntry } from "@flotilla/shared/scheduling/gpu/request-mix";
 import { PriceBook } from "@flotilla/shared/scheduling/prices/price-book";
 import { idOfMovePlan } from "../../domain/defragment/move-plan.ts";
 import { DeviceClaims } from "../../domain/scheduling/device-claims.ts";
@@ -64,6 +67,8 @@ class Noted {
  */
 export class FleetMirror {
   readonly assignments = new AssignmentIndex();
+  /** What was asked for, of all that is placed or was since the hub started: what GPUs are worth is made from it. */
+  readonly mix = new ObservedMix();
   /** Room that move plans keep for whom they make it. */
   readonly holds: RoomHolds;
   readonly #store: ResourceStore;
@@ -148,6 +153,7 @@ export class FleetMirror {
     for (const { metadata } of this.#nodes.values()) this.#dropNode(metadata.name);
     for (const assignment of this.assignments.values()) this.#table.unassign(idOf(assignment));
     this.assignments.clear();
+    this.mix.clear();
     this.holds.clear();
     this.#sites.clear();
     this.#siteFacts.clear();
@@ -294,13 +300,30 @@ export class FleetMirror {
   }
 
   #putAssignment(assignment: ObjectOf<"Assignment">): void {
-    this.assignments.put(assignment);
     const { node } = assignment.spec;
     const id = idOf(assignment);
+    const before = this.assignments.get(id);
+    this.assignments.put(assignment);
+    if (node !== undefined && !isAskedAgain(before, assignment))
+      this.mix.add(this.#ask(assignment));
     if (node === undefined) this.#table.unassign(id);
     else this.#table.assign(id, node, usedBy(assignment));
     this.holds.follow(id);
     this.#refreshRivals(node);
+  }
+
+  /** What it asks for, of GPUs and beside them. A MIG device is no part of a card. */
+  #ask({ spec }: ObjectOf<"Assignment">): Omit<MixEntry, "count"> {
+    const { node = "", requests, devices = [] } = spec;
+    const told = this.#facts.get(node)?.devices ?? [];
+    const cards = devices.filter(
+      ({ uuid }) => told.find((d) => d.uuid === uuid)?.migProfile === undefined,
+    );
+    return {
+      milliCpu: requests.milliCpu,
+      gpuCount: cards.length,
+      gpuMilli: cards[0]?.milli ?? 0,
+    };
   }
 }
 
@@ -308,6 +331,19 @@ interface Followed {
   readonly gone: boolean;
   /** Whether anything that decides was changed. */
   readonly matters: boolean;
+}
+
+/** Whether it was placed before and asks for the same: a move or another status is no request. */
+function isAskedAgain(
+  before: ObjectOf<"Assignment"> | undefined,
+  { spec }: ObjectOf<"Assignment">,
+): boolean {
+  if (before?.spec.node === undefined) return false;
+  const milliOf = ({ devices = [] }: typeof spec): readonly number[] => devices.map((d) => d.milli);
+  return (
+    before.spec.requests.milliCpu === spec.requests.milliCpu &&
+    jsonEqual(milliOf(before.spec), milliOf(spec))
+  );
 }
 
 function isNode(object: LogEntry["object"]): object is ObjectOf<"EdgeNode"> {

@@ -223,7 +223,10 @@ export class Scheduler {
     const here = this.#table.facts(want.before?.spec.node ?? "");
     if (here === undefined || firstRejection(request, here, ROOM_FILTERS) !== undefined)
       return undefined;
-    const shares = deviceShares(here, request, { held: want.before?.spec.devices ?? [] });
+    const shares = deviceShares(here, request, {
+      held: want.before?.spec.devices ?? [],
+      values: this.#table.values,
+    });
     if (!shares.ok) return undefined;
     const given = shares.devices === undefined ? {} : { devices: shares.devices };
     this.#table.assign(id, here.name, { ...request, ...given });

@@ -8,7 +8,6 @@ import type { NodeTable } from "../engine/node-table.ts";
 import { isSoundShape } from "../engine/shape.ts";
 import type { Placed } from "../engine/trial.ts";
 import type { Decision, NodeFacts, PlacementRequest, Use, Weights } from "../facts.ts";
-import type { RequestMix } from "../gpu/request-mix.ts";
 import { type GpuValues, WHOLE_DEVICES_ONLY } from "../gpu/values.ts";
 import { NEUTRAL } from "../score/part.ts";
 import type { ScoreContext } from "../score.ts";
@@ -18,7 +17,6 @@ import { contextOf, Explanation } from "./explanation.ts";
 import { FleetRows } from "./fleet-rows.ts";
 import { FleetShape } from "./fleet-shape.ts";
 import { Held, NO_ROW, NodeEntry } from "./node-entry.ts";
-import { ObservedMix } from "./observed-mix.ts";
 import { SHAPES_MAX } from "./shape-book.ts";
 
 /** What `nodeIndex` answers for a node that is not known. */
@@ -49,7 +47,6 @@ interface Assigned {
 export class FleetTable {
   readonly #entries = new Map<string, NodeEntry>();
   readonly #assigned = new Map<string, Assigned>();
-  readonly #mix = new ObservedMix();
   readonly #rows: FleetRows;
 
   constructor({
@@ -110,7 +107,6 @@ export class FleetTable {
     const held = new Held(use);
     entry.hold(id, held);
     this.#assigned.set(id, { entry, held });
-    this.#mix.add(held);
     if (!reserved) this.#rows.book(entry, held, 1);
   }
 
@@ -277,11 +273,6 @@ export class FleetTable {
     const scored = scoreOf(this.#rows.factsOf(row), context);
     const { devices = [] } = this.useOf({ shape, node: row, devices: this.devicesOn(shape, row) });
     return { ...scored, ...(devices.length === 0 ? {} : { devices }) };
-  }
-
-  /** What was asked for, from what is and was assigned: what slices of GPUs are worth is made from it (`gpuValues`). */
-  observedMix(): RequestMix {
-    return this.#mix.entries();
   }
 
   /** What GPUs are worth from now on. Every score is made anew. */
