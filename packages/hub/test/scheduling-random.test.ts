@@ -1,7 +1,6 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { isFailed } from "../src/domain/application/instance-state.ts";
 import { type Component, expectRoom, priorityClass, serves, works } from "./support/queue-scene.ts";
 import { World } from "./support/world.ts";
 
@@ -10,7 +9,7 @@ class Scene {
   readonly world = new World();
   controller = this.world.controller({ turn: () => this.turn() });
   /** What somebody else writes while a pass lets others have a turn, or before its next commit. */
-  meddle: ((scene: Scene) => Promise<void>) | undefined;
+  meddle: Edit["run"] | undefined;
 
   async open(): Promise<void> {
     const { world } = this;
@@ -60,11 +59,16 @@ const NODES = ["n0", "n1", "n2", "n3", "n4"];
 function placedOf(world: World, application: string, component: string): number {
   return world
     .assignments(component)
-    .filter((a) => a.spec.application === application && a.spec.node !== undefined && !isFailed(a))
-    .length;
+    .filter((a) => a.spec.application === application && a.spec.node !== undefined).length;
 }
 
-type Edit = (scene: Scene) => Promise<void>;
+interface Edit {
+  readonly run: (scene: Scene) => Promise<void>;
+  /** What a counterexample shows. */
+  readonly text: string;
+}
+
+const edit = (text: string, run: Edit["run"]): Edit => ({ text, run });
 
 const volcano = fc.record(
   {
@@ -97,16 +101,23 @@ const component = (name: "api" | "train"): fc.Arbitrary<Component> =>
         : works(name, Math.max(1, count), cpu, extra),
     );
 
+/** A component as a counterexample shows it. */
+function brief({ name, template: { spec }, volcano, scheduling }: Component): object {
+  const cpu = spec.template.spec.containers[0]?.resources?.requests?.["cpu"];
+  const count = "replicas" in spec ? spec.replicas : "completions" in spec ? spec.completions : 1;
+  return { name, count, cpu, volcano, scheduling };
+}
+
 const applied: fc.Arbitrary<Edit> = fc
   .record({
     app: fc.constantFrom("one", "two", "three", "four"),
     api: component("api"),
     train: component("train"),
   })
-  .map(
-    ({ app, api, train }): Edit =>
-      ({ world }) =>
-        world.apply("Application", app, { components: [api, train] }),
+  .map(({ app, api, train }) =>
+    edit(`apply ${app} ${JSON.stringify([api, train].map(brief))}`, ({ world }) =>
+      world.apply("Application", app, { components: [api, train] }),
+    ),
   );
 const cores = fc.constantFrom("1", "3", "6", "12");
 const queued: fc.Arbitrary<Edit> = fc
@@ -125,69 +136,58 @@ const queued: fc.Arbitrary<Edit> = fc
       { requiredKeys: [] },
     ),
   })
-  .map(
-    ({ name, spec }): Edit =>
-      ({ world }) =>
-        world.apply("Queue", name, name === "q-below" ? { ...spec, parent: "q" } : spec),
+  .map(({ name, spec }) =>
+    edit(`queue ${name} ${JSON.stringify(spec)}`, ({ world }) =>
+      world.apply("Queue", name, name === "q-below" ? { ...spec, parent: "q" } : spec),
+    ),
   );
 const written: fc.Arbitrary<Edit> = fc.oneof(
   { weight: 4, arbitrary: applied },
   { weight: 2, arbitrary: queued },
-  fc.constantFrom("one", "two", "three", "four").map(
-    (name): Edit =>
-      ({ world }) =>
-        world.remove("Application", name, "shop"),
-  ),
-  fc.constantFrom("q", "r", "q-below").map(
-    (name): Edit =>
-      ({ world }) =>
-        world.remove("Queue", name),
-  ),
-  fc.tuple(fc.constantFrom(...NODES), fc.constantFrom("ready" as const, "lost" as const)).map(
-    ([name, life]): Edit =>
-      ({ world }) =>
-        world.life(name, life),
-  ),
-  fc.constantFrom(...NODES).map(
-    (name): Edit =>
-      ({ world }) =>
-        world.remove("EdgeNode", name),
-  ),
-  fc.constantFrom(...NODES).map(
-    (name): Edit =>
-      ({ world }) =>
-        world.node(name),
-  ),
+  fc
+    .constantFrom("one", "two", "three", "four")
+    .map((name) =>
+      edit(`delete ${name}`, ({ world }) => world.remove("Application", name, "shop")),
+    ),
+  fc
+    .constantFrom("q", "r", "q-below")
+    .map((name) => edit(`delete queue ${name}`, ({ world }) => world.remove("Queue", name))),
+  fc
+    .tuple(fc.constantFrom(...NODES), fc.constantFrom("ready" as const, "lost" as const))
+    .map(([name, life]) => edit(`${name} ${life}`, ({ world }) => world.life(name, life))),
+  fc
+    .constantFrom(...NODES)
+    .map((name) => edit(`delete ${name}`, ({ world }) => world.remove("EdgeNode", name))),
+  fc.constantFrom(...NODES).map((name) => edit(`add ${name}`, ({ world }) => world.node(name))),
 );
 const edits: fc.Arbitrary<Edit> = fc.oneof(
   { weight: 6, arbitrary: written },
   {
     weight: 3,
-    arbitrary: fc.constantFrom("Succeeded" as const, "Failed" as const, "Running" as const).map(
-      (phase): Edit =>
-        ({ world }) =>
-          world.agentsRun(phase),
-    ),
+    arbitrary: fc
+      .constantFrom("Succeeded" as const, "Failed" as const, "Running" as const)
+      .map((phase) => edit(`jobs ${phase}`, ({ world }) => world.agentsRun(phase))),
   },
-  { weight: 4, arbitrary: fc.constant<Edit>((scene) => scene.controller.pass()) },
+  { weight: 4, arbitrary: fc.constant(edit("pass", (scene) => scene.controller.pass())) },
   {
     weight: 3,
-    arbitrary: written.map(
-      (edit): Edit =>
-        async (scene) => {
-          scene.meddle = edit;
-          await scene.controller.pass();
-          scene.meddle = undefined;
-        },
+    arbitrary: written.map(({ text, run }) =>
+      edit(`pass, and meanwhile ${text}`, async (scene) => {
+        scene.meddle = run;
+        await scene.controller.pass();
+        scene.meddle = undefined;
+      }),
     ),
   },
-  fc.constant<Edit>(async (scene) => {
-    scene.world.store.failures.push(new Error("killed"));
-    await scene.controller.pass().catch(() => {});
-    scene.world.store.failures.length = 0;
-    scene.restart();
-  }),
-  fc.constant<Edit>(({ world }) => world.clock.advance(30 * 60_000)),
+  fc.constant(
+    edit("a pass is killed", async (scene) => {
+      scene.world.store.failures.push(new Error("killed"));
+      await scene.controller.pass().catch(() => {});
+      scene.world.store.failures.length = 0;
+      scene.restart();
+    }),
+  ),
+  fc.constant(edit("30 minutes", ({ world }) => world.clock.advance(30 * 60_000))),
 );
 
 test("queues, gangs and evictions under random edits, crashes and conflicts: room, gangs whole, and an end", async () => {
@@ -196,8 +196,8 @@ test("queues, gangs and evictions under random edits, crashes and conflicts: roo
       const scene = new Scene();
       const { world } = scene;
       await scene.open();
-      for (const edit of list) {
-        await edit(scene);
+      for (const { run } of list) {
+        await run(scene);
         expectRoom(world);
       }
       // Comes to rest: nothing is evicted in a circle.
