@@ -1,9 +1,11 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { PLAN_PHASE_MS_MAX } from "@flotilla/shared/scheduling/defragment/execution";
 import { free, reserveAll } from "@flotilla/shared/scheduling/facts";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { ApplicationController } from "../src/app/application/application-controller.ts";
 import { MOVE_PLAN_COOLDOWN_MS, MOVE_PLAN_RETRY_MS } from "../src/app/defragment/defragmenter.ts";
+import { isMovePlanOver } from "../src/domain/defragment/move-plan.ts";
 import { nodeFacts, usedBy } from "../src/domain/scheduling/snapshot.ts";
 import { emptyDisk, MemoryStore } from "./support/memory-store.ts";
 import { deployment, job, World } from "./support/world.ts";
@@ -338,6 +340,136 @@ describe("failure", () => {
       expectRoom(world);
     }
     expect(world.placement()).toEqual({ "web-api-0": "c", "big-batch-0": "a" });
+  });
+});
+
+describe("devices", () => {
+  const withGpu = (requests: Record<string, string | number>): Component => {
+    const component = instances("api", 1, "10m");
+    const [main] = component.template.spec.template.spec.containers;
+    if (main !== undefined) main.resources = { requests: { cpu: "10m", ...requests } };
+    return component;
+  };
+  const slice = (milli: number) => withGpu({ "edge.kurator.dev/gpu-milli": milli });
+  const cardOf = (world: World, name: string) => world.assignment(name).spec.devices?.[0]?.uuid;
+
+  test("a slice goes to another card of its node; only a new run of it is an arrival", async () => {
+    const world = new World();
+    await world.node("g", "site-1", { capacity: { gpuCount: 2 } });
+    for (const [name, milli] of [
+      ["p", 600],
+      ["q", 500],
+      ["r", 400],
+    ] as const) {
+      await world.apply("Application", name, { components: [slice(milli)] });
+      await world.converge();
+    }
+    expect(cardOf(world, "r-api-0")).toBe(cardOf(world, "p-api-0"));
+    await world.remove("Application", "p", "shop");
+    await world.remove("Assignment", "p-api-0", "shop");
+    await world.apply("Application", "big", { components: [withGpu({ "nvidia.com/gpu": 1 })] });
+    const controller = world.controller();
+    await world.converge(controller);
+    expect(cardOf(world, "r-api-0")).toBe(cardOf(world, "q-api-0"));
+    // What is reported is the run on the card before.
+    expect(phases(world)).toEqual(["moving"]);
+    expect(world.assignment("big-api-0").spec.node).toBeUndefined();
+    const moved = world.assignment("r-api-0");
+    const { reported } = moved.status ?? {};
+    if (reported === undefined) throw new Error("nothing is reported");
+    await world.put({
+      ...moved,
+      status: { ...moved.status, reported: { ...reported, startedAt: "2026-01-01T00:00:00.000Z" } },
+    });
+    await world.converge(controller);
+    expect(phases(world)).toEqual(["done"]);
+    expect(world.assignment("big-api-0").spec.node).toBe("g");
+    expect(cardOf(world, "big-api-0")).not.toBe(cardOf(world, "q-api-0"));
+  });
+});
+
+describe("any course of events", () => {
+  const cpus = ["700m", "2500m", "3", "3500m"];
+  const nodes = ["a", "b", "c", "d"];
+  type Edit = (world: World, controller: ApplicationController) => Promise<void>;
+  const apply = fc.tuple(fc.nat(5), fc.nat(1), fc.nat(cpus.length - 1), fc.nat(9)).map(
+    ([app, count, cpu, luck]): Edit =>
+      async (world) => {
+        await world.apply("Application", `app-${app}`, {
+          components: [
+            instances("api", count, cpus[cpu] ?? "1", luck === 0 ? { movable: false } : {}),
+          ],
+        });
+      },
+  );
+  const advance = (ms: number) => fc.constant<Edit>((world) => world.clock.advance(ms));
+  const edit: fc.Arbitrary<Edit> = fc.oneof(
+    { weight: 6, arbitrary: apply },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(fc.constantFrom(...nodes), fc.constantFrom("ready", "ready", "suspect", "lost"))
+        .map(
+          ([node, life]): Edit =>
+            (world) =>
+              world.life(node, life as "ready"),
+        ),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.constant<Edit>(async (world) => {
+        const [plan] = plans(world);
+        if (plan !== undefined) await world.remove("MovePlan", plan.metadata.name, "shop");
+      }),
+    },
+    { weight: 3, arbitrary: advance(MOVE_PLAN_RETRY_MS) },
+    { weight: 1, arbitrary: advance(PLAN_PHASE_MS_MAX) },
+    { weight: 4, arbitrary: fc.constant<Edit>((world) => world.agentsRun()) },
+    { weight: 6, arbitrary: fc.constant<Edit>((_world, controller) => controller.pass()) },
+    // Another hub: it knows nothing but what is stored.
+    { weight: 2, arbitrary: fc.constant<Edit>((world) => world.controller().pass()) },
+  );
+
+  test("gives no room twice, has one plan under way at most, and ends every one", async () => {
+    const ends = new Map<string, number>();
+    await fc.assert(
+      fc.asyncProperty(fc.array(edit, { minLength: 30, maxLength: 90 }), async (edits) => {
+        const world = new World();
+        const controller = world.controller();
+        // One on each node: room for more is scattered.
+        for (const node of nodes) {
+          await world.node(node);
+          await world.apply("Application", `on-${node}`, {
+            components: [instances("api", 1, "1500m")],
+          });
+          await world.converge(controller);
+          await world.specOf(node, { unschedulable: true });
+        }
+        for (const node of nodes) await world.specOf(node, { unschedulable: false });
+        const check = (): void => {
+          expectRoom(world);
+          expect(plans(world).filter((plan) => !isMovePlanOver(plan)).length).toBeLessThan(2);
+        };
+        for (const one of edits) {
+          await one(world, controller);
+          check();
+        }
+        for (const node of nodes) await world.life(node, "ready");
+        for (let i = 0; i < 3; i++) {
+          await world.clock.advance(MOVE_PLAN_COOLDOWN_MS);
+          await world.converge(controller);
+          check();
+        }
+        expect(plans(world).filter((plan) => !isMovePlanOver(plan))).toEqual([]);
+        for (const { status } of plans(world)) {
+          const end = status?.brokenBy ?? "done";
+          ends.set(end, (ends.get(end) ?? 0) + 1);
+        }
+      }),
+      { seed: 42, numRuns: 80 },
+    );
+
+    expect([...ends.keys()]).toEqual(expect.arrayContaining(["done", "request-gone"]));
   });
 });
 

@@ -55,8 +55,14 @@ export class RoomMaker {
 
   /** Tries these jobs in their order, at most MOVE_PLAN_JOBS_MAX, until moves are found for one. */
   propose(jobIds: readonly string[], options: MakeRoomOptions): readonly MoveProposal[] {
-    const { table, pending, running } = this.#deps;
+    const { table, pending, running, movables } = this.#deps;
     const neighbours = new Neighbours(this.#deps);
+    const search: Search = {
+      ...options,
+      neighbours,
+      residents: new Map(),
+      budgets: movables.budgets(),
+    };
     const instances = new Map([...pending.instances()].map((i) => [i.id, i]));
     const jobs = new Map(
       pending
@@ -68,7 +74,7 @@ export class RoomMaker {
       const job = jobs.get(jobId);
       const members = job === undefined ? undefined : this.#blockedOf(job, instances);
       if (members === undefined) continue;
-      const proposal = this.#proposalFor(jobId, members, { neighbours, ...options });
+      const proposal = this.#proposalFor(jobId, members, search);
       proposals.push(proposal);
       if (proposal.kind === "plan" || proposals.length >= MOVE_PLAN_JOBS_MAX) break;
     }
@@ -127,35 +133,31 @@ export class RoomMaker {
     return blocked.length === count ? blocked : undefined;
   }
 
-  #proposalFor(
-    jobId: string,
-    members: readonly WantedInstance[],
-    context: MakeRoomOptions & { readonly neighbours: Neighbours },
-  ): MoveProposal {
+  #proposalFor(jobId: string, members: readonly WantedInstance[], search: Search): MoveProposal {
     const { table, movables } = this.#deps;
-    const { neighbours } = context;
+    const { neighbours, budgets, residents } = search;
     const shapes = members.map(({ plan, component, request, weights }) =>
       table.shapeOf(request, weights, neighbours.adjustmentOf(plan, component)),
     );
     const { milliCpuPerGpu } = table.values;
     const gain = shapes.reduce((sum, shape) => sum + gpusWorth(shape, milliCpuPerGpu), 0);
-    const known = new Map<number, readonly Resident[]>();
     const residentsOf = (node: number): readonly Resident[] => {
-      const residents = known.get(node) ?? movables.residentsOf(node);
-      known.set(node, residents);
-      return residents;
+      const known = residents.get(node) ?? movables.residentsOf(node);
+      residents.set(node, known);
+      return known;
     };
     const trial = new Trial(table.engine);
     const { nodes, engine } = table;
     try {
       const outcome = planMoves(
         { shapes, gain },
-        { nodes, engine, residentsOf, budgets: movables.budgets() },
+        { nodes, engine, residentsOf, budgets },
         { trial },
       );
       if (outcome.kind === "none") return { kind: "none", jobId, reason: outcome.reason };
-      const found = { outcome, members, residents: [...known.values()].flat() };
-      if (!this.#keepsRules(found, trial, context))
+      const from = new Set(outcome.moves.map((move) => move.from));
+      const found = { outcome, members, residents: [...from].flatMap(residentsOf) };
+      if (!this.#keepsRules(found, trial, search))
         return { kind: "none", jobId, reason: "broken-rule" };
       return this.#described(jobId, found, gain);
     } finally {
@@ -164,12 +166,9 @@ export class RoomMaker {
   }
 
   /** What the planner does not see: affinities, and how close devices lie. The trial holds the plan's outcome. */
-  #keepsRules(
-    { outcome, members, residents }: Found,
-    trial: Trial,
-    { neighbours, planOf }: MakeRoomOptions & { readonly neighbours: Neighbours },
-  ): boolean {
+  #keepsRules({ outcome, members, residents }: Found, trial: Trial, { planOf }: Search): boolean {
     const { table, mirror } = this.#deps;
+    const neighbours = new Neighbours(this.#deps);
     const fits = (
       placed: Placed,
       plan: Plan,
@@ -243,6 +242,14 @@ export class RoomMaker {
     const [namespace = ""] = jobId.split("/");
     return { kind: "plan", namespace, spec: { job: jobId, rooms, moves, gain } };
   }
+}
+
+/** What the jobs of one search share: nothing of it changes meanwhile. */
+interface Search extends MakeRoomOptions {
+  readonly neighbours: Neighbours;
+  /** By node of the table. */
+  readonly residents: Map<number, readonly Resident[]>;
+  readonly budgets: ReadonlyMap<string, number>;
 }
 
 interface Found {
