@@ -11,8 +11,8 @@ export const VALUES_CHECK_INTERVAL_MS = 60_000;
 /** Age at which values are made anew, however little the mix moved. */
 export const VALUES_AGE_MAX_MS = 3_600_000;
 
-/** Share of the requests for GPUs that has to be of other kinds than when the values were made, for them to be made before that. */
-export const MIX_MOVED_RATIO = 0.1;
+/** Percent of the requests for GPUs that have to be of other kinds than when the values were made, for them to be made before that. */
+export const MIX_MOVED_PERCENT = 10;
 
 /**
  * Keeps what GPUs are worth in step with what is asked for. Making values is a column of small linear programs: between two of
@@ -55,7 +55,7 @@ export class ValueService implements Service {
   #isDue(mix: RequestMix): boolean {
     if (this.#made === undefined) return true;
     const ageMs = this.#deps.clock.bootMs() - this.#made.atMs;
-    return ageMs >= VALUES_AGE_MAX_MS || mixDistance(this.#made.mix, mix) > MIX_MOVED_RATIO;
+    return ageMs >= VALUES_AGE_MAX_MS || mixDistance(this.#made.mix, mix) * 100 > MIX_MOVED_PERCENT;
   }
 
   /** Undefined when there is no time left. */
