@@ -5,9 +5,14 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { ApplicationController } from "../src/app/application/application-controller.ts";
 import { MOVE_PLAN_COOLDOWN_MS, MOVE_PLAN_RETRY_MS } from "../src/app/defragment/defragmenter.ts";
+import type { ResourceStore } from "../src/app/resources/ports.ts";
+import { ResourceService } from "../src/app/resources/resource-service.ts";
 import { isMovePlanOver } from "../src/domain/defragment/move-plan.ts";
+import { columnsOf } from "../src/domain/resources/columns/columns.ts";
 import { nodeFacts, usedBy } from "../src/domain/scheduling/snapshot.ts";
 import { emptyDisk, MemoryStore } from "./support/memory-store.ts";
+import { refusal, STRICT } from "./support/resources.ts";
+import { testStore } from "./support/store.ts";
 import { deployment, job, World } from "./support/world.ts";
 
 type Component = ObjectOf<"Application">["spec"]["components"][number];
@@ -22,7 +27,10 @@ function instances(name: string, count: number, cpu: string, scheduling: Schedul
  * Node `a` has 3.8 cores, of which 1.5 are taken; `c` comes later and has 1.8. A request for 3 cores has room only when what is
  * on `a` goes to `c`.
  */
-async function blocked(world: World, small: Component = instances("api", 1, "1500m")) {
+async function blocked(
+  world: World<ResourceStore>,
+  small: Component = instances("api", 1, "1500m"),
+) {
   await world.node("a");
   await world.apply("Application", "web", { components: [small] });
   await world.converge();
@@ -41,7 +49,8 @@ async function twoMoves(world: World) {
   await world.apply("Application", "big", { components: [instances("batch", 1, "2500m")] });
 }
 
-const plans = (world: World): readonly ObjectOf<"MovePlan">[] => world.store.list("MovePlan");
+const plans = ({ store }: { readonly store: ResourceStore }): readonly ObjectOf<"MovePlan">[] =>
+  store.list("MovePlan");
 const phases = (world: World) => plans(world).map((p) => p.status?.phase);
 const reasons = (world: World, about: string) =>
   world.told.filter((t) => t.about === `Assignment/${about}`).map((t) => t.reason);
@@ -341,6 +350,38 @@ describe("failure", () => {
     }
     expect(world.placement()).toEqual({ "web-api-0": "c", "big-batch-0": "a" });
   });
+});
+
+test("clients list, read and delete a plan, and cannot write one", async () => {
+  const world = new World(testStore());
+  await blocked(world);
+  const controller = world.controller();
+  await world.settle(controller);
+  const hooks = { mintSecret: () => ({ secret: "", secretHash: "" }), joinString: () => "" };
+  const service = new ResourceService({}, { ...world.deps, hooks });
+  const [plan] = service.list("MovePlan", { namespace: "shop" }).items;
+  if (plan === undefined) throw new Error("there is no move plan");
+  const name = String(plan.metadata["name"]);
+  const cells = columnsOf("MovePlan").map((column) => [column.name, column.cell(plan)]);
+  expect(Object.fromEntries(cells)).toMatchObject({
+    For: "shop/big/batch",
+    Phase: "moving",
+    Moves: "0/1",
+    Rooms: "a",
+  });
+  const target = { kind: "MovePlan", namespace: "shop", name } as const;
+  for (const write of [
+    () => service.create("MovePlan", "shop", plan, STRICT),
+    () => service.update(target, plan, STRICT),
+    () => service.mergePatch({ ...target, subresource: "status" }, {}, STRICT),
+  ])
+    expect(await refusal(write)).toMatchObject({
+      code: 405,
+      message: expect.stringContaining("delete one to stop it"),
+    });
+  await service.remove("MovePlan", "shop", name, { user: STRICT.user });
+  await world.converge(controller);
+  expect(plans(world)).toEqual([]);
 });
 
 describe("devices", () => {
