@@ -2,6 +2,7 @@ import { createMetrics } from "@flotilla/shared/platform/metrics";
 import { describe, expect, test } from "vitest";
 import { SCHEDULING_METRICS } from "../src/app/scheduling/metrics.ts";
 import { QUEUES_MEASURED_MAX, QueueStatusWriter } from "../src/app/scheduling/queue-status.ts";
+import { EXPLANATIONS_MAX } from "../src/app/scheduling/waiting-reasons.ts";
 import { emptyDisk, MemoryStore } from "./support/memory-store.ts";
 import {
   type Component,
@@ -577,6 +578,24 @@ describe("order", () => {
     await world.settle();
     expect(world.assignments().filter((a) => a.spec.node === undefined)).toHaveLength(2);
     expect(waiting(world, "a-huge")).toMatchObject({ reason: "LargerThanFleet" });
+  });
+
+  test("of many that wait each says why; those beyond the most explanations say it without candidates", async () => {
+    const world = await fleet("a1");
+    const count = EXPLANATIONS_MAX + 20;
+    for (let i = 0; i < count; i++) await app(world, `app-${i}`, serves("api", 1, `${5000 + i}m`));
+    await app(world, "alike", serves("api", 1, "5000m"));
+    const controller = world.controller();
+    await world.settle(controller);
+    const statuses = world.assignments().map((a) => a.status);
+    expect(statuses.filter((s) => s?.reason !== "LargerThanFleet" || s.message === "")).toEqual([]);
+    const explained = statuses.filter((s) => (s?.candidates ?? []).length > 0);
+    expect(explained.length).toBeGreaterThanOrEqual(EXPLANATIONS_MAX);
+    expect(explained.length).toBeLessThan(count);
+    expect(world.assignment("alike-api-0").status?.message).toContain("0/1 nodes fit");
+    const { revision } = world.store;
+    await world.settle(controller);
+    expect(world.store.revision).toBe(revision);
   });
 
   test("a round places as many as the PerformanceProfile says, and the next ones the rest", async () => {

@@ -17,7 +17,6 @@ import type {
   RoundInput,
   RoundResult,
   Waiting,
-  WaitingReason,
 } from "@flotilla/shared/scheduling/round/types";
 import { isResolved } from "../../domain/application/component.ts";
 import type { Outcome } from "../../domain/application/outcome.ts";
@@ -37,6 +36,7 @@ import { PendingBook } from "./pending-book.ts";
 import { RoomMaker } from "./room-maker.ts";
 import { RoundPlacer } from "./round-placer.ts";
 import { RunningBook } from "./running-book.ts";
+import { WaitingReasons } from "./waiting-reasons.ts";
 import { type WantedInstance, wantedInstances } from "./wanted-instance.ts";
 
 /** What one batch came to. Ids are `namespace/name` of Assignments. */
@@ -325,25 +325,20 @@ export class Scheduler {
   ): void {
     const { outcomes, fresh } = of.batch;
     const byJob = new Map(waiting.map((w) => [w.jobId, w]));
-    const explained = new Map<string, Outcome>();
+    const reasons = new WaitingReasons({
+      table: this.#table,
+      neighbours: of.neighbours,
+      running: this.#running,
+    });
     for (const instance of of.instances.values()) {
-      const { id, plan, component, request, weights } = instance;
+      const { id, plan, component } = instance;
+      if (outcomes.has(id) || !fresh.has(plan)) continue;
       const jobId = `${applicationIdOf(plan)}/${component}`;
       const why = of.held.waiting.get(id) ?? byJob.get(jobId);
-      if (outcomes.has(id) || why === undefined || !fresh.has(plan)) continue;
-      // It is made when its turn comes: nothing is known of it that would not be known of any other.
-      if (why.reason === "RoundFull") continue;
-      const key = `${jobId}/${instance.want.target.site ?? ""}/${why.reason}`;
-      const { node: _fits, ...decision } =
-        explained.get(key) ??
-        this.#table.explain(request, weights, of.neighbours.adjustmentOf(plan, component));
-      const concernsJob =
-        this.#running.traitsOf(applicationIdOf(plan), component).minMember > 1 ||
-        !ROOM_REASONS.includes(why.reason);
-      const { reason, message } = why;
-      const outcome = { ...decision, waiting: { reason, message, concernsJob } };
-      explained.set(key, outcome);
-      outcomes.set(id, outcome);
+      // What has no turn yet is made when its turn comes: nothing is known of it that would not be known of any other.
+      if (why === undefined || why.reason === "RoundFull") continue;
+      const outcome = reasons.of(instance, jobId, why);
+      if (outcome !== undefined) outcomes.set(id, outcome);
     }
   }
 
@@ -381,9 +376,6 @@ interface OpenBatch {
   /** Plans whose Applications are about to be committed. */
   readonly fresh: ReadonlySet<Plan>;
 }
-
-/** Reasons to wait that an instance's own explanation says better. */
-const ROOM_REASONS: readonly WaitingReason[] = ["NoRoom", "LargerThanFleet", "BadRequest"];
 
 /** What stands in the way of another spec on the same node. */
 const ROOM_FILTERS = ["GpuDevices", "Resources", "Ports"] as const;
