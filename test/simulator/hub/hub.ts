@@ -198,8 +198,6 @@ export class HubHost implements MachineTime {
     );
     tie.link = broker.link;
     disconnectRefusedNodes({ store: deps.store, link });
-    const queues = new QueueStatusWriter(deps);
-    const scheduler = new Scheduler(deps);
     const services = [
       events,
       new LeaseSweep({}, { ...deps, leases, events }),
@@ -207,30 +205,27 @@ export class HubHost implements MachineTime {
       new NamespaceCleaner(deps),
       new FleetController({}, { ...deps, events }),
       new DeviceWatch({}, { ...deps, events }),
-      new ApplicationController(
-        {},
-        {
-          ...deps,
-          events,
-          sha256,
-          scheduler,
-          defragmenter: new Defragmenter({ ...deps, events, sha256, scheduler }),
-          queues,
-          turn: () => Promise.resolve(),
-        },
-      ),
-      queues,
-      new ValueService({
-        ...deps,
-        scheduler,
-        solve: solveLinearProgram,
-        turn: () => Promise.resolve(),
-      }),
+      ...placementServices({ ...deps, events }),
       new GarbageCollector({}, { ...deps, events }),
       new NoticeController({}, deps),
     ];
     return { broker, services };
   }
+}
+
+/** What decides where instances go. */
+function placementServices(
+  deps: Platform & { readonly store: SimHubStore; readonly events: EventRecorder },
+) {
+  const turn = (): Promise<void> => Promise.resolve();
+  const queues = new QueueStatusWriter(deps);
+  const scheduler = new Scheduler(deps);
+  const defragmenter = new Defragmenter({ ...deps, sha256, scheduler });
+  return [
+    new ApplicationController({}, { ...deps, sha256, scheduler, defragmenter, queues, turn }),
+    queues,
+    new ValueService({ ...deps, scheduler, solve: solveLinearProgram, turn }),
+  ];
 }
 
 interface Platform {
