@@ -230,6 +230,23 @@ test("a hub that lost everything tells a node nothing until its controllers have
   expect(above).toEqual([8]);
 });
 
+test("what a node has accepted from a hub that is lost is replaced, also when the new hub has come to the same number", async () => {
+  const { desired, settle, stateOf, link, clock } = await startedHub(assignment("api-0", "n1"));
+  expect(stateOf()?.revision).toBe(1);
+  const told = link.sent.length;
+  desired.observed(N1, 1, true);
+  await settle();
+  expect(link.sent).toHaveLength(told);
+  await clock.advance(RAISE_SETTLE_MS);
+  await settle();
+  expect(stateOf()).toMatchObject({ revision: 2 });
+  expect(link.sent.at(-1)?.message).toMatchObject({ body: { revision: 2 } });
+  desired.observed(N1, 0, true);
+  await clock.advance(RAISE_SETTLE_MS);
+  await settle();
+  expect(stateOf()?.revision).toBe(2);
+});
+
 test("a node that claims a revision beyond all counting is not followed", async () => {
   const { desired, settle, stateOf, events } = await startedHub(assignment("api-0", "n1"));
   desired.observed(N1, DESIRED_REVISION_MAX + 1);

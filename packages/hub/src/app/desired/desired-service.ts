@@ -101,10 +101,15 @@ export class DesiredService implements Service {
 
   /**
    * A node has said which revision it has accepted. Below ours: it is told (again). Above ours: this hub has forgotten
-   * revisions, as after a restore from a backup; ours is raised above it, for a node takes only revisions that grow.
+   * revisions, as after a restore from a backup; ours is raised above it, for a node takes only revisions that grow. So it is
+   * when a node that this hub has never heard of has accepted something: whatever its number, it was not this hub's.
    */
-  observed(nodeId: NodeId, acceptedRevision: number): void {
+  observed(nodeId: NodeId, acceptedRevision: number, isFirstWord = false): void {
     const revision = this.#store.desired(nodeId)?.revision ?? 0;
+    if (isFirstWord && acceptedRevision > 0) {
+      this.#raise(nodeId, acceptedRevision, revision);
+      return;
+    }
     if (acceptedRevision < revision) void this.#notify(nodeId, revision);
     if (acceptedRevision > revision) this.#raise(nodeId, acceptedRevision);
   }
@@ -122,7 +127,7 @@ export class DesiredService implements Service {
     return { ...envelope, kind: "desired", body: { payload, signature, keyId } };
   }
 
-  #raise(nodeId: NodeId, above: number): void {
+  #raise(nodeId: NodeId, above: number, ownRevision = 0): void {
     const node = this.#store.get("EdgeNode", "", nodeId);
     if (node === undefined) return;
     const isPlausible = above <= DESIRED_REVISION_MAX;
@@ -137,7 +142,7 @@ export class DesiredService implements Service {
     if (!isPlausible) return;
     const dueBootMs =
       this.#raising.get(nodeId)?.dueBootMs ?? this.#clock.bootMs() + RAISE_SETTLE_MS;
-    this.#raising.set(nodeId, { above, dueBootMs });
+    this.#raising.set(nodeId, { above: Math.max(above, ownRevision), dueBootMs });
     this.#wake();
   }
 
