@@ -168,15 +168,7 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
     },
     { clock, log, onExit: () => reconciler.wake() },
   );
-  const usage = new UsageCollector(
-    { host: config.nodeAddress },
-    {
-      ...deps,
-      probe: new SessionCpu(),
-      pages: new HttpMetricsPages(),
-      onMoved: () => reconciler.wake(),
-    },
-  );
+  const usage = makeUsage(config, { ...deps, onMoved: () => reconciler.wake() });
   const reconciler: Reconciler = new Reconciler(
     {
       agentId,
@@ -229,6 +221,14 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
   );
   const systemd = makeSystemd(deps, reconciler);
   return { reconciler, usage, capacity, measures, enrolment, link, systemd, socket };
+}
+
+function makeUsage(
+  { nodeAddress }: AgentConfig,
+  deps: PartDeps & { readonly onMoved: () => void },
+): UsageCollector {
+  const sources = { probe: new SessionCpu(), pages: new HttpMetricsPages() };
+  return new UsageCollector({ host: nodeAddress }, { ...deps, ...sources });
 }
 
 function makeSystemd({ clock, log }: PartDeps, reconciler: Reconciler): SystemdNotifier {

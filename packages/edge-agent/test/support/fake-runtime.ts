@@ -7,8 +7,8 @@ import type {
   StartOutcome,
   StartRequest,
 } from "../../src/app/reconcile/ports.ts";
-import { devicesOfRun } from "../../src/domain/reconcile/devices.ts";
 import type { ProcessIdentity } from "../../src/app/state/ports.ts";
+import { devicesOfRun } from "../../src/domain/reconcile/devices.ts";
 
 interface FakeProcess extends FoundProcess {
   readonly group: number;
