@@ -1,4 +1,4 @@
-import { f32, i32 } from "./columns.ts";
+import { f32, f64, i32 } from "./columns.ts";
 import { NO_FIT, NO_NODE, soundScore } from "./node-score.ts";
 import { BLOCK, BLOCK_BITS, type WinnerTree } from "./winner-tree.ts";
 
@@ -8,12 +8,17 @@ export interface AdjustedScore {
   evaluate(node: number): number;
   /** Every node whose score may be greater than the shape's own. */
   readonly raised: readonly number[];
-  /**
-   * The same score made from the shape's own, without looking at the node: for all nodes but `special`, and of those only
-   * such as the shape fits on.
-   */
-  from(node: number, own: number): number;
+  /** Nodes whose score has to be asked for. That of all others is the shape's own and what `offsets` says of their group. */
   readonly special: readonly number[];
+  readonly offsets: Offsets;
+}
+
+/** What is added to a score by group of the node: whole steps, so that the sum is exact. −Infinity: it does not fit. */
+export interface Offsets {
+  /** Steps of a score between 0 and 1; scores are whole numbers of them. Below 2²³, for single precision tells those apart. */
+  readonly stepCount: number;
+  readonly groupOf: Int32Array;
+  readonly byGroup: Float64Array;
 }
 
 /** Nodes of a tree from the best down, of equal ones the lower index first; those that do not fit never come. */
@@ -123,23 +128,23 @@ export class BestAdjusted {
 
   /** As `ofAll`, from the shape's own scores by node: no node is looked at but the special ones. */
   ofOwn(own: Float32Array, nodeCount: number): number {
-    const adjusted = this.#adjusted;
-    const { special } = adjusted;
+    const { special, offsets } = this.#adjusted;
+    const { stepCount, groupOf, byGroup } = offsets;
     const isSpecial = new Uint8Array(nodeCount);
     for (const node of special) isSpecial[node] = 1;
     let best = NO_NODE;
-    let bestScore = NO_FIT;
+    let bestSteps = NO_FIT;
+    // Runs over every node of a large fleet for one decision: whole steps are compared, nothing is called.
     for (let node = 0; node < nodeCount; node++) {
-      const score = f32(own, node);
-      if (score === NO_FIT || isSpecial[node] === 1) continue;
-      const after = Math.fround(adjusted.from(node, score));
-      if (after > bestScore) {
+      const steps = Math.round(f32(own, node) * stepCount) + f64(byGroup, i32(groupOf, node));
+      if (steps > bestSteps && isSpecial[node] === 0) {
         best = node;
-        bestScore = after;
+        bestSteps = steps;
       }
     }
-    if (best !== NO_NODE && this.isBeatenBy(bestScore, best)) {
-      this.#score = bestScore;
+    const score = soundScore(bestSteps / stepCount);
+    if (best !== NO_NODE && this.isBeatenBy(score, best)) {
+      this.#score = score;
       this.node = best;
     }
     for (const node of special) this.look(node);

@@ -1,6 +1,5 @@
 import { type Adjustment, affinityRejection, type Spot, topologyOf } from "../adjustment.ts";
-import type { AdjustedScore } from "../engine/best-first.ts";
-import { f64, i32 } from "../engine/columns.ts";
+import type { AdjustedScore, Offsets } from "../engine/best-first.ts";
 import { NO_FIT } from "../engine/node-score.ts";
 import { SCORE_STEPS, topologySteps } from "../score.ts";
 import type { FleetRows } from "./fleet-rows.ts";
@@ -16,15 +15,13 @@ export class AdjustedRows implements AdjustedScore {
   /** Rows that are not chosen any more. */
   readonly #excluded = new Set<number>();
   readonly raised: readonly number[];
-  readonly #classOf: Int32Array;
-  #steps: Float64Array | undefined;
+  #offsets: Offsets | undefined;
 
   constructor(rows: FleetRows, shape: FleetShape, adjustment: Adjustment) {
     this.#rows = rows;
     this.#shape = shape;
     this.#adjustment = adjustment;
     this.#topology = topologyOf(shape.request.kind, adjustment);
-    this.#classOf = rows.nodes.classOf;
     this.raised = this.#raised();
   }
 
@@ -44,10 +41,13 @@ export class AdjustedRows implements AdjustedScore {
   }
 
   /** Nodes of a class share a site, and so all that an adjustment says of nodes that it does not name. */
-  from(row: number, own: number): number {
-    const steps = (this.#steps ??= this.#stepsByClass());
-    const more = f64(steps, i32(this.#classOf, row));
-    return (Math.round(own * SCORE_STEPS) + more) / SCORE_STEPS;
+  get offsets(): Offsets {
+    this.#offsets ??= {
+      stepCount: SCORE_STEPS,
+      groupOf: this.#rows.nodes.classOf,
+      byGroup: this.#stepsByClass(),
+    };
+    return this.#offsets;
   }
 
   /** What the adjustment adds to the score of a node of each class, in steps; −Infinity where it rejects. */
