@@ -8,8 +8,8 @@ export const TIMESTAMP_BYTES_MAX: number = 16 * 1024;
 export const SNAPSHOT_BYTES_MAX: number = 2 * 1024 * 1024;
 /** Largest targets file read, however long the snapshot says it is: 5 MiB. */
 export const TARGETS_BYTES_MAX: number = 5 * 1024 * 1024;
-/** Most roots walked in one decision; the walk goes on from there in the next. At one rotation a week: 19 years. */
-export const ROOT_STEPS_MAX = 1_024;
+/** Most roots walked in one decision; the next one goes on from there. At one rotation a week: 5 years. */
+export const ROOT_STEPS_MAX = 256;
 /** Most delegated roles looked at for one target. */
 export const DELEGATIONS_MAX = 32;
 /** Most keys and most signatures of one document: each is a signature that may have to be checked. */
