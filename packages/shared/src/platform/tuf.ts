@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { Key, Metadata, MetadataKind as TufKind, Signature, Timestamp } from "@tufjs/models";
+import { Key, Metadata, Signature, Timestamp, MetadataKind as TufKind } from "@tufjs/models";
 import { messageOf } from "../kernel/errors.ts";
 import type { Json } from "../kernel/json.ts";
 import type { MetadataKind, TrustKey } from "../trust/metadata.ts";

@@ -22,7 +22,7 @@ export interface AttackCase {
   readonly list: "TUF" | "Uptane";
   readonly attack: string;
   readonly expects: readonly (TrustErrorCode | "accepted")[];
-  run(lab: TrustLab): readonly Outcome[];
+  readonly run: (lab: TrustLab) => readonly Outcome[];
 }
 
 /** The ten of TUF 1.0.34 §1.5.2, and those of Uptane's standard that are aimed at a decision; to eavesdrop is not. */
@@ -50,7 +50,13 @@ export const ATTACKS: readonly AttackCase[] = [
       return [
         lab.node(altered(honest(lab, 2), "timestamp.json", endless)),
         lab.node(altered(honest(lab, 2), nameOfNewest(lab, "snapshot"), longer)),
-        judgeRetrieval({ subject: path, bytesMax: length, bytes: length + 1, windowStartBytes: 0, windowMs: 1 }),
+        judgeRetrieval({
+          subject: path,
+          bytesMax: length,
+          bytes: length + 1,
+          windowStartBytes: 0,
+          windowMs: 1,
+        }),
       ];
     },
   },
@@ -95,7 +101,10 @@ export const ATTACKS: readonly AttackCase[] = [
     attack: "mix-and-match",
     expects: ["metadata-mixed", "metadata-mixed"],
     run: (lab) => {
-      const before = { snapshot: lab.repository.newest("snapshot"), releases: lab.repository.newest("releases") };
+      const before = {
+        snapshot: lab.repository.newest("snapshot"),
+        releases: lab.repository.newest("releases"),
+      };
       lab.repository.publish();
       return [
         lab.node(altered(honest(lab, 2), nameOfNewest(lab, "snapshot"), before.snapshot)),
@@ -149,7 +158,13 @@ export const ATTACKS: readonly AttackCase[] = [
     attack: "slow retrieval",
     expects: ["target-too-slow"],
     run: () => [
-      judgeRetrieval({ subject: "m", bytesMax: 50_000_000, bytes: 60, windowStartBytes: 0, windowMs: 60_000 }),
+      judgeRetrieval({
+        subject: "m",
+        bytesMax: 50_000_000,
+        bytes: 60,
+        windowStartBytes: 0,
+        windowMs: 60_000,
+      }),
     ],
   },
   {
@@ -187,7 +202,9 @@ export const ATTACKS: readonly AttackCase[] = [
     expects: ["target-too-long", "order-too-large"],
     run: (lab) => {
       const target = must(accepted(lab.node(honest(lab, 2)))[0], "a target");
-      const many = Array.from({ length: WANTED_TARGETS_MAX + 1 }, (_, i) => file(`models/x/${i}/f`));
+      const many = Array.from({ length: WANTED_TARGETS_MAX + 1 }, (_, i) =>
+        file(`models/x/${i}/f`),
+      );
       return [
         checkTarget(target, { length: target.length + 1, sha256: target.sha256 }),
         lab.node(ordered(lab, many)),
@@ -241,7 +258,10 @@ function ordered(lab: TrustLab, wanted: readonly WantedFile[]): OfferedFiles {
 }
 
 function altered(files: OfferedFiles, name: string, bytes: Uint8Array | "absent"): OfferedFiles {
-  return { ...files, metadata: new Map([...files.metadata, ["2.root.json", "absent"], [name, bytes]]) };
+  return {
+    ...files,
+    metadata: new Map([...files.metadata, ["2.root.json", "absent"], [name, bytes]]),
+  };
 }
 
 function nameOfNewest(lab: TrustLab, role: string): string {

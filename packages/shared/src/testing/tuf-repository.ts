@@ -3,8 +3,8 @@ import { must } from "../kernel/assert.ts";
 import type { MetadataKind, SignedOf, TargetCustom, TargetEntry } from "../trust/metadata.ts";
 import type { SigningTools } from "../trust/ports.ts";
 import {
-  type DelegatedRole,
   type Dated,
+  type DelegatedRole,
   fileBytes,
   fileNameOf,
   type KeySet,
@@ -199,7 +199,11 @@ export class TufRepository {
   }
 
   /** Signs a signed part as text that no honest writer makes, for the tests of readers. */
-  signText(kind: MetadataKind, signed: SignedOf[MetadataKind], signers: readonly SigningKey[]): Uint8Array {
+  signText(
+    kind: MetadataKind,
+    signed: SignedOf[MetadataKind],
+    signers: readonly SigningKey[],
+  ): Uint8Array {
     return fileBytes(
       signed,
       signers.map((key) => signatureOf(kind, signed, key, this.#tools)),

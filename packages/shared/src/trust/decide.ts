@@ -4,13 +4,7 @@ import { agree } from "./order.ts";
 import type { TrustTools } from "./ports.ts";
 import { refusalOf } from "./refusal.ts";
 import { openFirstRoot, walkRoots } from "./roots.ts";
-import type {
-  Decision,
-  OfferedFiles,
-  RoleSummary,
-  TrustedTarget,
-  TrustState,
-} from "./state.ts";
+import type { Decision, OfferedFiles, RoleSummary, TrustedTarget, TrustState } from "./state.ts";
 import { type TargetTree, takeWholeTree } from "./targets.ts";
 import { type Need, startWalk, trustedRoot, type Walk } from "./walk.ts";
 
@@ -46,7 +40,11 @@ export function decide(
     };
   } catch (error) {
     const refusal = refusalOf(error);
-    return { kind: "refused", state: { ...stored, trusted: walk?.trusted ?? stored.trusted }, ...refusal };
+    return {
+      kind: "refused",
+      state: { ...stored, trusted: walk?.trusted ?? stored.trusted },
+      ...refusal,
+    };
   }
 }
 
@@ -55,7 +53,9 @@ export function firstState(
   root: Uint8Array,
   buildMs: number,
   tools: TrustTools,
-): { readonly kind: "accepted"; readonly state: TrustState } | ({ readonly kind: "refused" } & ReturnType<typeof refusalOf>) {
+):
+  | { readonly kind: "accepted"; readonly state: TrustState }
+  | ({ readonly kind: "refused" } & ReturnType<typeof refusalOf>) {
   try {
     openFirstRoot(root, tools);
   } catch (error) {

@@ -1,7 +1,7 @@
 import { type Static, type TSchema, Type } from "typebox";
 import { Check, Errors } from "typebox/value";
-import type { Json } from "../kernel/json.ts";
 import { parseIsoTimeMs } from "../kernel/iso-time.ts";
+import type { Json } from "../kernel/json.ts";
 import {
   METADATA_VERSION_MAX,
   ROOT_BYTES_MAX,
@@ -35,7 +35,10 @@ export const TrustKey = Type.Object({
 });
 export type TrustKey = Static<typeof TrustKey>;
 
-const Keys = Type.Record(HEX_32, TrustKey, { maxProperties: TRUST_KEYS_MAX, additionalProperties: false });
+const Keys = Type.Record(HEX_32, TrustKey, {
+  maxProperties: TRUST_KEYS_MAX,
+  additionalProperties: false,
+});
 const KeyIds = Type.Array(HEX_32, { minItems: 1, maxItems: TRUST_KEYS_MAX, uniqueItems: true });
 const Threshold = Type.Integer({ minimum: 1, maximum: TRUST_KEYS_MAX });
 
@@ -48,7 +51,12 @@ export const RootSigned = Type.Object({
   ...Common,
   consistent_snapshot: Type.Literal(true),
   keys: Keys,
-  roles: Type.Object({ root: RoleKeys, timestamp: RoleKeys, snapshot: RoleKeys, targets: RoleKeys }),
+  roles: Type.Object({
+    root: RoleKeys,
+    timestamp: RoleKeys,
+    snapshot: RoleKeys,
+    targets: RoleKeys,
+  }),
 });
 export type RootSigned = Static<typeof RootSigned>;
 
@@ -79,8 +87,10 @@ export const SnapshotSigned = Type.Object({
 export type SnapshotSigned = Static<typeof SnapshotSigned>;
 
 /** Path of a target: segments that begin with no dot, so that it leads nowhere but down. */
-export const TARGET_PATH_PATTERN = "^[A-Za-z0-9_][A-Za-z0-9._+-]*(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*)*$";
-const PATH_PATTERN_PATTERN = "^[A-Za-z0-9_*?][A-Za-z0-9._+*?-]*(?:/[A-Za-z0-9_*?][A-Za-z0-9._+*?-]*)*$";
+export const TARGET_PATH_PATTERN =
+  "^[A-Za-z0-9_][A-Za-z0-9._+-]*(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*)*$";
+const PATH_PATTERN_PATTERN =
+  "^[A-Za-z0-9_*?][A-Za-z0-9._+*?-]*(?:/[A-Za-z0-9_*?][A-Za-z0-9._+*?-]*)*$";
 
 /** What Flotilla says of a target beyond TUF, in `custom`. */
 export const TargetCustom = Type.Object({
@@ -91,7 +101,9 @@ export const TargetCustom = Type.Object({
   /** Semantic version, for people. */
   version: Type.Optional(Type.String({ maxLength: 64 })),
   /** Hardware that the file is for; absent: any. */
-  hardwareIds: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { minItems: 1, maxItems: 64 })),
+  hardwareIds: Type.Optional(
+    Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { minItems: 1, maxItems: 64 }),
+  ),
   /** Signed rollback rule: a node that has had this release may go back to releases from this counter on. Absent: to none. */
   rollbackTo: Type.Optional(Type.Integer({ minimum: 1, maximum: METADATA_VERSION_MAX })),
   /** The file is a delta to a file of the release and no part of it. */
@@ -111,10 +123,13 @@ export const Delegation = Type.Object({
   keyids: KeyIds,
   threshold: Threshold,
   terminating: Type.Boolean(),
-  paths: Type.Array(Type.String({ pattern: PATH_PATTERN_PATTERN, maxLength: TARGET_PATH_LENGTH_MAX }), {
-    minItems: 1,
-    maxItems: 64,
-  }),
+  paths: Type.Array(
+    Type.String({ pattern: PATH_PATTERN_PATTERN, maxLength: TARGET_PATH_LENGTH_MAX }),
+    {
+      minItems: 1,
+      maxItems: 64,
+    },
+  ),
   path_hash_prefixes: Type.Optional(Type.Never()),
 });
 export type Delegation = Static<typeof Delegation>;
@@ -210,7 +225,9 @@ export function openMetadata<K extends MetadataKind>(
 
 function checkDelegations(subject: string, { delegations }: TargetsSigned): void {
   const names = delegations?.roles.map((role) => role.name) ?? [];
-  const taken = names.find((name, i) => TOP_LEVEL_ROLES.includes(name) || names.indexOf(name) !== i);
+  const taken = names.find(
+    (name, i) => TOP_LEVEL_ROLES.includes(name) || names.indexOf(name) !== i,
+  );
   if (taken !== undefined)
     throw malformed(subject, `/signed/delegations/roles: the name ${taken} is taken`);
 }
@@ -236,8 +253,10 @@ function checkKeys(subject: string, signed: SignedOf[MetadataKind], tools: Trust
         mend: "Sign a version in which every key stands once; whoever made this one wanted to be counted twice.",
       });
     seen.set(key.keyval.public, id);
-    if (isWeakPoint(key.keyval.public)) throw malformed(subject, `key ${id} is no sound Ed25519 key`);
-    if (tools.keyIdOf(key) !== id) throw malformed(subject, `key ${id} is not named by its SHA-256`);
+    if (isWeakPoint(key.keyval.public))
+      throw malformed(subject, `key ${id} is no sound Ed25519 key`);
+    if (tools.keyIdOf(key) !== id)
+      throw malformed(subject, `key ${id} is not named by its SHA-256`);
   }
 }
 

@@ -45,20 +45,44 @@ export function agree(
 
 function requireAddressed({ walk }: TargetTree, wanted: Order, self: Self): void {
   if (wanted.files.length > WANTED_TARGETS_MAX)
-    throw refuse("order-too-large", "order", `${wanted.files.length} files, at most ${WANTED_TARGETS_MAX}`);
+    throw refuse(
+      "order-too-large",
+      "order",
+      `${wanted.files.length} files, at most ${WANTED_TARGETS_MAX}`,
+    );
   if (wanted.nodeId !== self.nodeId)
-    throw refuse("order-for-other-node", "order", `for node ${wanted.nodeId}, this is ${self.nodeId}`);
+    throw refuse(
+      "order-for-other-node",
+      "order",
+      `for node ${wanted.nodeId}, this is ${self.nodeId}`,
+    );
   const seen = walk.stored.orderRevision;
   if (wanted.revision < seen || !Number.isSafeInteger(wanted.revision))
-    throw refuse("order-rolled-back", "order", `revision ${wanted.revision}, ${seen} was followed before`);
+    throw refuse(
+      "order-rolled-back",
+      "order",
+      `revision ${wanted.revision}, ${seen} was followed before`,
+    );
 }
 
-function requireReleased(wanted: WantedFile, found: FoundTarget | undefined, self: Self): FoundTarget {
+function requireReleased(
+  wanted: WantedFile,
+  found: FoundTarget | undefined,
+  self: Self,
+): FoundTarget {
   if (found === undefined)
-    throw refuse("target-not-released", wanted.path, "no role in charge of this path has released it");
+    throw refuse(
+      "target-not-released",
+      wanted.path,
+      "no role in charge of this path has released it",
+    );
   const { entry } = found;
   if (entry.hashes.sha256 !== wanted.sha256 || entry.length !== wanted.length)
-    throw refuse("target-disagrees", wanted.path, "wanted with another digest or length than was released");
+    throw refuse(
+      "target-disagrees",
+      wanted.path,
+      "wanted with another digest or length than was released",
+    );
   if (!isFor(self, entry.custom.hardwareIds))
     throw refuse(
       "target-wrong-hardware",
@@ -99,7 +123,11 @@ function requireWhole(tree: TargetTree, files: readonly Match[], self: Self): Ne
       const found = findTarget(tree, path);
       if (found !== undefined && "bytesMax" in found) return found;
       if (found?.role === role)
-        throw refuse("release-partial", artifact, `release ${releaseCounter} without its file ${path}`);
+        throw refuse(
+          "release-partial",
+          artifact,
+          `release ${releaseCounter} without its file ${path}`,
+        );
     }
   return undefined;
 }
@@ -132,18 +160,25 @@ function allows(
 ): boolean {
   if (rule === undefined) return false;
   const { custom } = rule.entry;
-  const isOfNewest = custom.artifact === artifact && custom.releaseCounter === newest.releaseCounter;
+  const isOfNewest =
+    custom.artifact === artifact && custom.releaseCounter === newest.releaseCounter;
   return isOfNewest && custom.rollbackTo !== undefined && custom.rollbackTo <= counter;
 }
 
 const MENDS = {
   "order-too-large": "Split the artifacts of this node into fewer or larger files.",
-  "order-for-other-node": "Look at what stands between hub and node; a node is given its own state only.",
-  "order-rolled-back": "Nothing to do: the hub's newer state is on its way. If not, the hub was restored from a backup.",
-  "target-not-released": "Release the file (`flotilla trust sign --role releases --target …`), or take it out of the Application.",
-  "target-disagrees": "Release the new bytes under a new path; if nobody changed them, take the hub's keys for stolen.",
-  "target-wrong-hardware": "Place the component on hardware that the release is for, or release it for this one.",
-  "release-partial": "Want every file of the release, or release what belongs together under another artifact.",
+  "order-for-other-node":
+    "Look at what stands between hub and node; a node is given its own state only.",
+  "order-rolled-back":
+    "Nothing to do: the hub's newer state is on its way. If not, the hub was restored from a backup.",
+  "target-not-released":
+    "Release the file (`flotilla trust sign --role releases --target …`), or take it out of the Application.",
+  "target-disagrees":
+    "Release the new bytes under a new path; if nobody changed them, take the hub's keys for stolen.",
+  "target-wrong-hardware":
+    "Place the component on hardware that the release is for, or release it for this one.",
+  "release-partial":
+    "Want every file of the release, or release what belongs together under another artifact.",
   "release-mixed": "Want the files of one release.",
   "release-rolled-back":
     "Sign the newer release again with `--rollback-to`, if going back is meant; else somebody serves an old version.",

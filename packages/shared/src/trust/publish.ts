@@ -30,7 +30,7 @@ export interface SigningKey {
   readonly keyId: string;
   readonly key: TrustKey;
   /** 64 bytes in lower-case hexadecimal. */
-  sign(bytes: Uint8Array): string;
+  readonly sign: (bytes: Uint8Array) => string;
 }
 
 /** Version and expiry, which every file has. */
@@ -156,7 +156,11 @@ function common({ version, expiresMs }: Dated): {
   expires: string;
 } {
   assert(Number.isFinite(expiresMs), "an expiry that is no time");
-  return { spec_version: SPEC_VERSION, version, expires: isoTime(expiresMs).replace(/\.\d+Z$/, "Z") };
+  return {
+    spec_version: SPEC_VERSION,
+    version,
+    expires: isoTime(expiresMs).replace(/\.\d+Z$/, "Z"),
+  };
 }
 
 function keysOf(sets: readonly KeySet[]): Record<string, TrustKey> {

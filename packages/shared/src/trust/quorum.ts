@@ -1,4 +1,4 @@
-import type { Opened, MetadataKind, RoleKeys, TrustKey } from "./metadata.ts";
+import type { MetadataKind, Opened, RoleKeys, TrustKey } from "./metadata.ts";
 import { TrustError } from "./refusal.ts";
 
 /** The keys of a delegator, and which of them speak for one role. */

@@ -85,5 +85,8 @@ function requireBytes(signed: MeasuredFile & { readonly path: string }, found: M
   if (found.length > signed.length) throw new TrustError("target-too-long", about(lengths));
   if (found.length < signed.length) throw new TrustError("target-too-short", about(lengths));
   if (found.sha256 !== signed.sha256)
-    throw new TrustError("target-altered", about(`digest ${found.sha256}, ${signed.sha256} is signed for`));
+    throw new TrustError(
+      "target-altered",
+      about(`digest ${found.sha256}, ${signed.sha256} is signed for`),
+    );
 }

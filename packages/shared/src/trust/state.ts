@@ -1,5 +1,5 @@
-import type { Refusal } from "./refusal.ts";
 import type { TargetCustom } from "./metadata.ts";
+import type { Refusal } from "./refusal.ts";
 
 /** The newest release of an artifact that this node has ever installed. */
 export interface InstalledRelease {
@@ -91,4 +91,3 @@ export type Decision =
       readonly roles: readonly RoleSummary[];
     }
   | ({ readonly kind: "refused"; readonly state: TrustState } & Refusal);
-

@@ -45,12 +45,16 @@ test("ill-formed UTF-8 is refused, and a size is judged before anything is read"
   expect(codeOf(Uint8Array.from([0xff, 0xff, 0xff]), 2)).toBe("metadata-too-large");
 });
 
-test.each(['{"a:b":"c:d","e":"1.5 -0 1e9"}', '{"":{"":[]}}', "[true,false,null]", '"\\u0000"', "9007199254740991", '{"\\"":"\\\\"}'])(
-  "%s is read",
-  (text) => {
-    expect(readStrictJson("f", bytesOf(text), 100)).toEqual(JSON.parse(text));
-  },
-);
+test.each([
+  '{"a:b":"c:d","e":"1.5 -0 1e9"}',
+  '{"":{"":[]}}',
+  "[true,false,null]",
+  '"\\u0000"',
+  "9007199254740991",
+  '{"\\"":"\\\\"}',
+])("%s is read", (text) => {
+  expect(readStrictJson("f", bytesOf(text), 100)).toEqual(JSON.parse(text));
+});
 
 test("what JSON.stringify writes of whole numbers is read as it was", () => {
   const value = fc.letrec((tie) => ({
@@ -60,12 +64,18 @@ test("what JSON.stringify writes of whole numbers is read as it was", () => {
       fc.nat(),
       fc.string({ unit: "grapheme" }),
       fc.array(tie("value"), { maxLength: 4 }),
-      fc.dictionary(fc.string({ unit: "grapheme" }).filter((k) => k !== "__proto__"), tie("value"), { maxKeys: 4 }),
+      fc.dictionary(
+        fc.string({ unit: "grapheme" }).filter((k) => k !== "__proto__"),
+        tie("value"),
+        { maxKeys: 4 },
+      ),
     ),
   })).value;
   fc.assert(
     fc.property(value, (v) => {
-      expect(readStrictJson("f", bytesOf(JSON.stringify(v)), 1_000_000)).toEqual(JSON.parse(JSON.stringify(v)));
+      expect(readStrictJson("f", bytesOf(JSON.stringify(v)), 1_000_000)).toEqual(
+        JSON.parse(JSON.stringify(v)),
+      );
     }),
     { numRuns: 300, seed: 31 },
   );
@@ -81,10 +91,16 @@ test("any bytes end in a code and never in a crash", () => {
 });
 
 const canonical = (text: string): string =>
-  new TextDecoder().decode(tools.bytesToSign("root", readStrictJson("f", bytesOf(text), 1_000_000)));
+  new TextDecoder().decode(
+    tools.bytesToSign("root", readStrictJson("f", bytesOf(text), 1_000_000)),
+  );
 
 test.each([
-  ["keys are sorted by code unit, not by locale", '{"b":1,"B":2,"ä":3,"10":4,"9":5}', '{"10":4,"9":5,"B":2,"b":1,"ä":3}'],
+  [
+    "keys are sorted by code unit, not by locale",
+    '{"b":1,"B":2,"ä":3,"10":4,"9":5}',
+    '{"10":4,"9":5,"B":2,"b":1,"ä":3}',
+  ],
   ["a surrogate pair comes before U+FF61", '{"\\uff61":1,"\\ud83d\\ude00":2}', '{"😀":2,"｡":1}'],
   ["only backslash and quote are escaped", '["\\n\\u0001\\"\\\\\\/é"]', '["\n\u0001\\"\\\\/é"]'],
   ["no white space, empty things stay", ' { "a" : [ ] , "b" : { } } ', '{"a":[],"b":{}}'],
@@ -94,7 +110,9 @@ test.each([
 });
 
 test("texts of different values have different canonical JSON", () => {
-  const text = fc.string({ unit: fc.constantFrom('"', "\\", "n", "\n", ",", ":", "{", "[", "é", "\u0000") });
+  const text = fc.string({
+    unit: fc.constantFrom('"', "\\", "n", "\n", ",", ":", "{", "[", "é", "\u0000"),
+  });
   fc.assert(
     fc.property(fc.array(text, { maxLength: 3 }), fc.array(text, { maxLength: 3 }), (a, b) => {
       const isSame = JSON.stringify(a) === JSON.stringify(b);

@@ -65,7 +65,8 @@ function endOfString(text: string, start: number): number {
 
 /** Members of all objects within; refuses strings, keys and numbers that have no one reading. */
 function countMembers(value: Json, malformed: (message: string) => TrustError): number {
-  if (typeof value === "string" && !value.isWellFormed()) throw malformed("half of a surrogate pair");
+  if (typeof value === "string" && !value.isWellFormed())
+    throw malformed("half of a surrogate pair");
   if (typeof value === "number" && !Number.isSafeInteger(value))
     throw malformed(`the number ${value} is beyond 2^53`);
   if (typeof value !== "object" || value === null) return 0;
@@ -73,7 +74,8 @@ function countMembers(value: Json, malformed: (message: string) => TrustError): 
     return value.reduce<number>((sum, item: Json) => sum + countMembers(item, malformed), 0);
   let count = 0;
   for (const [key, member] of Object.entries(value)) {
-    if (key === "__proto__" || !key.isWellFormed()) throw malformed(`the key ${JSON.stringify(key)}`);
+    if (key === "__proto__" || !key.isWellFormed())
+      throw malformed(`the key ${JSON.stringify(key)}`);
     count += 1 + countMembers(member, malformed);
   }
   return count;

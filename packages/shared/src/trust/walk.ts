@@ -1,5 +1,5 @@
-import { ISO_TIME_MS_MAX, isoTime } from "../kernel/iso-time.ts";
 import { must } from "../kernel/assert.ts";
+import { ISO_TIME_MS_MAX, isoTime } from "../kernel/iso-time.ts";
 import { type MetadataKind, type MetaFile, type Opened, openMetadata } from "./metadata.ts";
 import type { TrustTools } from "./ports.ts";
 import { type Quorum, signerCount } from "./quorum.ts";
@@ -136,7 +136,8 @@ export function requireNamedBytes(
 
 /** The version inside, when it is the one that was named. Throws TrustError `metadata-mixed`. */
 export function requireNamedVersion(subject: string, version: number, named: MetaFile): void {
-  if (version !== named.version) throw mixed(subject, `version ${version} instead of ${named.version}`);
+  if (version !== named.version)
+    throw mixed(subject, `version ${version} instead of ${named.version}`);
 }
 
 function mixed(subject: string, message: string): TrustError {
