@@ -6,7 +6,7 @@ import type {
   TargetEntry,
   TargetsSigned,
   TrustKey,
-} from "@flotilla/shared/trust/metadata";
+} from "@flotilla/shared/trust/shapes";
 import { CliError } from "./errors.ts";
 
 /** Roles that the root names keys for. */

@@ -1,10 +1,5 @@
 import { must } from "@flotilla/shared/kernel/assert";
-import {
-  type MetadataKind,
-  type Opened,
-  openMetadata,
-  type SignedOf,
-} from "@flotilla/shared/trust/metadata";
+import { type Opened, openMetadata } from "@flotilla/shared/trust/metadata";
 import type { SigningTools } from "@flotilla/shared/trust/ports";
 import {
   type FileSignature,
@@ -13,6 +8,7 @@ import {
   signatureOf,
 } from "@flotilla/shared/trust/publish";
 import { type Quorum, signerCount } from "@flotilla/shared/trust/quorum";
+import { type MetadataKind, type SignedOf } from "@flotilla/shared/trust/shapes";
 import { topQuorum } from "@flotilla/shared/trust/walk";
 import { CliError } from "../domain/errors.ts";
 import type { MetadataFolder } from "./metadata-folder.ts";

@@ -10,9 +10,9 @@ import { join } from "node:path";
 import { messageOf } from "@flotilla/shared/kernel/errors";
 import { canonicalJson } from "@flotilla/shared/kernel/json";
 import { ensureDirectory, systemCode, writeFileDurable } from "@flotilla/shared/platform/files";
-import { TrustKey } from "@flotilla/shared/trust/metadata";
 import type { TrustTools } from "@flotilla/shared/trust/ports";
 import type { SigningKey } from "@flotilla/shared/trust/publish";
+import { TrustKey } from "@flotilla/shared/trust/shapes";
 import { Check } from "typebox/value";
 import { CliError } from "../domain/errors.ts";
 

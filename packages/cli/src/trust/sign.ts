@@ -2,14 +2,14 @@ import { statSync } from "node:fs";
 import { must } from "@flotilla/shared/kernel/assert";
 import { tufTools } from "@flotilla/shared/platform/tuf";
 import { METADATA_VERSION_MAX } from "@flotilla/shared/trust/limits";
+import type { SigningTools } from "@flotilla/shared/trust/ports";
+import { type SigningKey, snapshotSigned, timestampSigned } from "@flotilla/shared/trust/publish";
 import {
   TARGET_PATH_PATTERN,
   TargetCustom,
   type TargetEntry,
   type TargetsSigned,
-} from "@flotilla/shared/trust/metadata";
-import type { SigningTools } from "@flotilla/shared/trust/ports";
-import { type SigningKey, snapshotSigned, timestampSigned } from "@flotilla/shared/trust/publish";
+} from "@flotilla/shared/trust/shapes";
 import { Errors } from "typebox/value";
 import { CliError } from "../domain/errors.ts";
 import { renewed, targetsWith } from "../domain/trust-changes.ts";

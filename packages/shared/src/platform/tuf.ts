@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { Key, Metadata, Signature, Timestamp, MetadataKind as TufKind } from "@tufjs/models";
 import { messageOf } from "../kernel/errors.ts";
 import type { Json } from "../kernel/json.ts";
-import type { MetadataKind, TrustKey } from "../trust/metadata.ts";
 import type { SignedDocument, SigningTools } from "../trust/ports.ts";
+import type { MetadataKind, TrustKey } from "../trust/shapes.ts";
 
 /**
  * TUF's formats, canonical JSON and signatures by @tufjs/models, with what it leaves open shut here and in `trust/`

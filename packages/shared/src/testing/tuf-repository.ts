@@ -1,6 +1,5 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from "node:crypto";
 import { must } from "../kernel/assert.ts";
-import type { MetadataKind, SignedOf, TargetCustom, TargetEntry } from "../trust/metadata.ts";
 import type { SigningTools } from "../trust/ports.ts";
 import {
   type Dated,
@@ -16,6 +15,7 @@ import {
   targetsSigned,
   timestampSigned,
 } from "../trust/publish.ts";
+import type { MetadataKind, SignedOf, TargetCustom, TargetEntry } from "../trust/shapes.ts";
 import type { OfferedFiles, Order, WantedFile } from "../trust/state.ts";
 
 const DAY_MS = 86_400_000;

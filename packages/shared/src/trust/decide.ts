@@ -1,9 +1,10 @@
-import type { MetadataKind, Opened } from "./metadata.ts";
+import type { Opened } from "./metadata.ts";
 import { takeSnapshot, takeTimestamp } from "./online.ts";
 import { agree } from "./order.ts";
 import type { TrustTools } from "./ports.ts";
 import { refusalOf } from "./refusal.ts";
 import { openFirstRoot, walkRoots } from "./roots.ts";
+import type { MetadataKind } from "./shapes.ts";
 import type { Decision, OfferedFiles, RoleSummary, TrustedTarget, TrustState } from "./state.ts";
 import { type TargetTree, takeWholeTree } from "./targets.ts";
 import { type Need, startWalk, trustedRoot, type Walk } from "./walk.ts";

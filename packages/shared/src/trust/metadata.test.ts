@@ -6,8 +6,9 @@ import { LAB_START_MS, TrustLab } from "../testing/trust-lab.ts";
 import { namedKey } from "../testing/tuf-repository.ts";
 import { decide } from "./decide.ts";
 import { METADATA_VERSION_MAX, SNAPSHOT_FILES_MAX, TRUST_KEYS_MAX } from "./limits.ts";
-import { type MetadataKind, openMetadata } from "./metadata.ts";
+import { openMetadata } from "./metadata.ts";
 import { fileBytes, signedFile, targetsSigned } from "./publish.ts";
+import { type MetadataKind } from "./shapes.ts";
 import { matchesPathPattern } from "./target-path.ts";
 
 const tools = tufTools();

@@ -1,5 +1,5 @@
 import type { Json } from "../kernel/json.ts";
-import type { MetadataKind, TrustKey } from "./metadata.ts";
+import type { MetadataKind, TrustKey } from "./shapes.ts";
 
 /** Signatures of one document that was read. */
 export interface SignedDocument {

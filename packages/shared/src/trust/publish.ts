@@ -1,6 +1,7 @@
 import { assert } from "../kernel/assert.ts";
 import { isoTime } from "../kernel/iso-time.ts";
 import { canonicalJson, type Json } from "../kernel/json.ts";
+import type { SigningTools, TrustTools } from "./ports.ts";
 import type {
   Delegation,
   MetadataKind,
@@ -13,8 +14,7 @@ import type {
   TargetsSigned,
   TimestampSigned,
   TrustKey,
-} from "./metadata.ts";
-import type { SigningTools, TrustTools } from "./ports.ts";
+} from "./shapes.ts";
 
 /** Version of TUF's specification that we write. */
 const SPEC_VERSION = "1.0.34";

@@ -1,5 +1,6 @@
-import type { MetadataKind, Opened, RoleKeys, TrustKey } from "./metadata.ts";
+import type { Opened } from "./metadata.ts";
 import { TrustError } from "./refusal.ts";
+import type { MetadataKind, RoleKeys, TrustKey } from "./shapes.ts";
 
 /** The keys of a delegator, and which of them speak for one role. */
 export interface Quorum {

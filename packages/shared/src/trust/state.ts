@@ -1,5 +1,5 @@
-import type { TargetCustom } from "./metadata.ts";
 import type { Refusal } from "./refusal.ts";
+import type { TargetCustom } from "./shapes.ts";
 
 /** The newest release of an artifact that this node has ever installed. */
 export interface InstalledRelease {

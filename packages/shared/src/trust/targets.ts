@@ -1,7 +1,8 @@
 import { DELEGATIONS_MAX, TARGETS_BYTES_MAX } from "./limits.ts";
-import { type Opened, openMetadata, type TargetEntry } from "./metadata.ts";
+import { type Opened, openMetadata } from "./metadata.ts";
 import { type Quorum, requireQuorum } from "./quorum.ts";
 import { TrustError } from "./refusal.ts";
+import { type TargetEntry } from "./shapes.ts";
 import { matchesPathPattern } from "./target-path.ts";
 import {
   type Need,

@@ -1,9 +1,10 @@
 import { must } from "../kernel/assert.ts";
 import { ISO_TIME_MS_MAX, isoTime } from "../kernel/iso-time.ts";
-import { type MetadataKind, type MetaFile, type Opened, openMetadata } from "./metadata.ts";
+import { type Opened, openMetadata } from "./metadata.ts";
 import type { TrustTools } from "./ports.ts";
 import { type Quorum, signerCount } from "./quorum.ts";
 import { TrustError } from "./refusal.ts";
+import { type MetadataKind, type MetaFile } from "./shapes.ts";
 import type { OfferedFiles, TrustState } from "./state.ts";
 
 /** A file that has to be fetched before the walk can go on. */
