@@ -53,14 +53,17 @@ export class Ceremony {
     return openMetadata(kind, { subject, bytes: this.#folder.read(role, version) }, this.#tools);
   }
 
-  /** What waits for signatures, read; undefined when nothing does. */
+  /** What waits for signatures, read; undefined when nothing does, or when the version was published since. */
   pending(
     role: string,
   ): { readonly file: Opened<MetadataKind>; readonly bytes: Uint8Array } | undefined {
     const bytes = this.#folder.readPending(role);
     if (bytes === undefined) return undefined;
     const subject = `pending/${role}.json`;
-    return { file: openMetadata(kindOf(role), { subject, bytes }, this.#tools), bytes };
+    const file = openMetadata(kindOf(role), { subject, bytes }, this.#tools);
+    // Left behind when the program was killed between publishing and this.
+    const isPublished = file.signed.version <= (this.#folder.newestVersion(role) ?? 0);
+    return isPublished ? undefined : { file, bytes };
   }
 
   /** Signs a new version with these keys. What is pending for the role is given up. */

@@ -344,3 +344,16 @@ test("no private key is ever printed", async () => {
     expect(printed).not.toContain(body.slice(20));
   }
 });
+
+test("killed between publishing and clearing what was pending, the next signature begins a new version", async () => {
+  await init();
+  await trust("sign ~/repo --role root --key ~/keys/root-1.key");
+  const pending = join(folder, "repo/pending/root.json");
+  const left = readFileSync(pending);
+  await trust("sign ~/repo --role root --key ~/keys/root-2.key");
+  writeFileSync(pending, left);
+  expect((await trust("verify ~/repo")).out).not.toContain("pending");
+  expect((await trust("sign ~/repo --role root --key ~/keys/root-1.key")).out).toContain(
+    "root 3 pending",
+  );
+});

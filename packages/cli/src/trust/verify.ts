@@ -2,12 +2,13 @@ import { readFileSync, statSync } from "node:fs";
 import { messageOf } from "@flotilla/shared/kernel/errors";
 import { isoTime, parseIsoTimeMs } from "@flotilla/shared/kernel/iso-time";
 import { tufTools } from "@flotilla/shared/platform/tuf";
-import { decide, firstState } from "@flotilla/shared/trust/decide";
+import { firstState } from "@flotilla/shared/trust/decide";
+import { gather } from "@flotilla/shared/trust/gather";
 import { ROOT_BYTES_MAX } from "@flotilla/shared/trust/limits";
 import { openMetadata } from "@flotilla/shared/trust/metadata";
 import type { SigningTools } from "@flotilla/shared/trust/ports";
 import type { Refusal } from "@flotilla/shared/trust/refusal";
-import type { Decision, RoleSummary, TrustState } from "@flotilla/shared/trust/state";
+import type { RoleSummary, TrustState } from "@flotilla/shared/trust/state";
 import { CliError } from "../domain/errors.ts";
 import { formatTable } from "../output/table.ts";
 import { Ceremony, type SigningResult } from "./ceremony.ts";
@@ -31,16 +32,19 @@ interface Released {
 
 type Pending = Pick<SigningResult, "role" | "version" | "quorums">;
 
-/** Most files that one decision asks for: a root a step, and every role once. */
-const FILES_MAX = 2_048;
-
 /** `trust verify`: what a node that begins with this root would decide. Throws CliError `invalid` with the node's own words. */
-export function verify(trustIo: TrustIo, path: string, flags: VerifyFlags): void {
+export async function verify(trustIo: TrustIo, path: string, flags: VerifyFlags): Promise<void> {
   const tools = tufTools();
   const folder = new MetadataFolder({ path });
   const ceremony = new Ceremony({ folder, tools });
   const atMs = timeOf(trustIo, flags.at);
-  const { roles, state } = decideOn(folder, firstOf(folder, flags.root, tools), { atMs, tools });
+  const decision = await gather(
+    { stored: firstOf(folder, flags.root, tools), nowMs: atMs },
+    { fetch: (file) => Promise.resolve(folder.offer(file)) },
+    tools,
+  );
+  if (decision.kind === "refused") throw refused(decision);
+  const { roles, state } = decision;
   const pending = folder.roles().flatMap((role): Pending[] => {
     const file = ceremony.pending(role)?.file;
     if (file === undefined) return [];
@@ -51,26 +55,6 @@ export function verify(trustIo: TrustIo, path: string, flags: VerifyFlags): void
   tell(trustIo, { roles: expires, pending, targets: released }, () =>
     textOf({ roles, pending, released: flags.targets === true ? released : [] }, atMs),
   );
-}
-
-function decideOn(
-  folder: MetadataFolder,
-  first: TrustState,
-  { atMs, tools }: { readonly atMs: number; readonly tools: SigningTools },
-): Extract<Decision, { kind: "accepted" }> {
-  const metadata = new Map<string, Uint8Array | "absent">();
-  let state = first;
-  for (let files = 0; files < FILES_MAX; files++) {
-    const decision = decide(state, { metadata }, atMs, tools);
-    state = decision.state;
-    if (decision.kind === "accepted") return decision;
-    if (decision.kind === "refused" && decision.code === "root-chain-too-long") continue;
-    if (decision.kind === "refused") throw refused(decision);
-    metadata.set(decision.file, folder.offer(decision.file));
-  }
-  throw new CliError("invalid", `more than ${FILES_MAX} files are asked for`, {
-    mend: "Begin with a newer root: --root FILE",
-  });
 }
 
 function firstOf(

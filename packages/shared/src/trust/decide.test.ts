@@ -6,7 +6,7 @@ import { LAB_START_MS, TrustLab } from "../testing/trust-lab.ts";
 import { namedKey, releaseOf } from "../testing/tuf-repository.ts";
 import { decide, firstState } from "./decide.ts";
 import { DELEGATIONS_MAX, ROOT_STEPS_MAX } from "./limits.ts";
-import { targetsSigned } from "./publish.ts";
+import { snapshotSigned, targetsSigned } from "./publish.ts";
 import { mayRun, receiptOf, withInstalled } from "./receipt.ts";
 import type { Decision, OfferedFiles } from "./state.ts";
 
@@ -109,6 +109,28 @@ describe("roots", () => {
     for (let i = 0; i < ROOT_STEPS_MAX; i++) world.repository.rotate("root", ["root-a"], 1);
     expect(endOf(world.node(offer2(world)))).toBe("root-chain-too-long");
     expect(endOf(world.node(offer2(world)))).toBe("accepted");
+  });
+
+  test("with other online keys the versions of timestamp and snapshot begin anew, those of the releases do not", () => {
+    const world = lab();
+    const first = world.repository.files.get("1.releases.json");
+    const old = { version: 1, bytes: first instanceof Uint8Array ? first : new Uint8Array() };
+    world.install(2);
+    world.repository.rotate("snapshot", ["snapshot-b"], 1);
+    const targets = { version: 1, bytes: world.repository.newest("targets") };
+    const files = new Map([
+      ["targets", targets],
+      ["releases", old],
+    ]);
+    const dated = { version: 1, expiresMs: LAB_START_MS + DAY_MS };
+    const keys = world.repository.keysOf("snapshot");
+    world.repository.put("snapshot", "snapshot", snapshotSigned(dated, files, tools), keys);
+    world.repository.skipTo("timestamp", 0);
+    world.repository.publishTimestamp();
+    expect(world.node(world.repository.offer())).toMatchObject({
+      code: "metadata-rolled-back",
+      subject: "1.releases.json",
+    });
   });
 
   test("a root under a number that is not its own is refused, and one by the old keys or the new keys alone", () => {
@@ -412,4 +434,62 @@ test("whatever mix of published, old and forged files somebody with the hub's ke
     ),
     { numRuns: 150, seed: 31 },
   );
+});
+
+test("whatever snapshot somebody signs with the hub's keys, nothing that was not released gets in, and no release goes back", () => {
+  const world = lab();
+  const { repository } = world;
+  for (const counter of [3, 4]) {
+    repository.release(releaseOf("detector", counter, counter === 4 ? { rollbackTo: 3 } : {}));
+    repository.publish();
+  }
+  world.install(4);
+  const { state } = world;
+  const released = new Set([1, 2, 3, 4].flatMap((n) => world.wanted(n).map((w) => w.sha256)));
+  const history = [1, 2, 3, 4, 5].flatMap((version) => {
+    const bytes = repository.files.get(`${version}.releases.json`);
+    return bytes instanceof Uint8Array ? [{ version, bytes }] : [];
+  });
+  const targets = { version: 1, bytes: repository.newest("targets") };
+  const orders = fc.record({
+    version: fc.nat({ max: 4 }),
+    counter: fc.integer({ min: 1, max: 4 }),
+    isForged: fc.boolean(),
+    isPart: fc.boolean(),
+  });
+  const seen = new Set<string>();
+  fc.assert(
+    fc.property(orders, ({ version, counter, isForged, isPart }) => {
+      const releases = history[version] ?? { version: 1, bytes: new Uint8Array() };
+      const files = new Map([
+        ["targets", targets],
+        ["releases", releases],
+      ]);
+      const signed = snapshotSigned(repository.next("snapshot", 7), files, tools);
+      repository.put("snapshot", "snapshot", signed, repository.keysOf("snapshot"));
+      repository.publishTimestamp();
+      const wanted = world
+        .wanted(counter)
+        .slice(isPart ? 1 : 0)
+        .map((w) => (isForged ? { ...w, sha256: "f".repeat(64) } : w));
+      const decision = decide(
+        state,
+        repository.offer(wanted, { revision: 99 }),
+        LAB_START_MS,
+        tools,
+      );
+      const installed = decision.kind === "accepted" ? decision.install : [];
+      seen.add(endOf(decision));
+      const bad = installed.filter((t) => !released.has(t.sha256) || t.custom.releaseCounter < 3);
+      expect([bad, installed.length % 2]).toEqual([[], 0]);
+    }),
+    { numRuns: 200, seed: 31 },
+  );
+  expect([...seen].toSorted()).toEqual([
+    "accepted",
+    "metadata-rolled-back",
+    "release-partial",
+    "release-rolled-back",
+    "target-disagrees",
+  ]);
 });

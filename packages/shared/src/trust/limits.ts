@@ -10,6 +10,8 @@ export const SNAPSHOT_BYTES_MAX: number = 2 * 1024 * 1024;
 export const TARGETS_BYTES_MAX: number = 5 * 1024 * 1024;
 /** Most roots walked in one decision; the next one goes on from there. At one rotation a week: 5 years. */
 export const ROOT_STEPS_MAX = 256;
+/** Most files that one decision asks a source for. */
+export const GATHER_FILES_MAX = 600;
 /** Most delegated roles looked at for one target. */
 export const DELEGATIONS_MAX = 32;
 /** Most keys and most signatures of one document: each is a signature that may have to be checked. */

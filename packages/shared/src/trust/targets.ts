@@ -44,7 +44,8 @@ export function findTarget(tree: TargetTree, path: string): FoundTarget | Need |
   const stack: Visit[] = [{ role: "targets", quorum: topQuorum(tree.root, "targets") }];
   for (let visit = stack.pop(); visit !== undefined; visit = stack.pop()) {
     if (visited.has(visit.role)) continue;
-    visited.add(requireFew(visit.role, visited.size));
+    visited.add(visit.role);
+    requireFew(visit.role, visited.size);
     const file = takeTargets(tree, visit);
     if ("bytesMax" in file) return file;
     const { targets, delegations } = file.signed;
@@ -61,13 +62,13 @@ export function findTarget(tree: TargetTree, path: string): FoundTarget | Need |
   return undefined;
 }
 
-/** Takes every file of the tree, for a look at all of it. */
+/** Takes every file of the tree, for a look at all of it. The snapshot, which names each, bounds it. */
 export function takeWholeTree(tree: TargetTree): Need | undefined {
   const visited = new Set<string>();
   const stack: Visit[] = [{ role: "targets", quorum: topQuorum(tree.root, "targets") }];
   for (let visit = stack.pop(); visit !== undefined; visit = stack.pop()) {
     if (visited.has(visit.role)) continue;
-    visited.add(requireFew(visit.role, visited.size));
+    visited.add(visit.role);
     const file = takeTargets(tree, visit);
     if ("bytesMax" in file) return file;
     stack.push(...visitsOf(file, file.signed.delegations?.roles ?? []).toReversed());
@@ -86,8 +87,8 @@ function visitsOf(
   }));
 }
 
-function requireFew(role: string, visitedCount: number): string {
-  if (visitedCount <= DELEGATIONS_MAX) return role;
+function requireFew(role: string, visitedCount: number): void {
+  if (visitedCount <= DELEGATIONS_MAX) return;
   throw new TrustError("delegations-too-many", {
     subject: role,
     message: `more than ${DELEGATIONS_MAX} delegated roles on the way to one target`,
