@@ -6,7 +6,7 @@ import { LAB_START_MS, TrustLab } from "../testing/trust-lab.ts";
 import { namedKey, releaseOf } from "../testing/tuf-repository.ts";
 import { decide, firstState } from "./decide.ts";
 import { DELEGATIONS_MAX, ROOT_STEPS_MAX } from "./limits.ts";
-import { snapshotSigned, targetsSigned } from "./publish.ts";
+import { rootSigned, snapshotSigned, targetsSigned, timestampSigned } from "./publish.ts";
 import { mayRun, receiptOf, withInstalled } from "./receipt.ts";
 import type { Decision, OfferedFiles } from "./state.ts";
 
@@ -141,6 +141,17 @@ describe("roots", () => {
       metadata: new Map([...offered.metadata, ["2.root.json", bytes]]),
     });
     expect(endOf(world.node(withRoot(world.repository.newest("root"))))).toBe("root-out-of-order");
+    const before = world.repository.keysOf("root");
+    const dated = { version: 2, expiresMs: LAB_START_MS + DAY_MS };
+    const next = { keys: [namedKey("new-c", tools), namedKey("new-d", tools)], threshold: 2 };
+    const signed = rootSigned(dated, {
+      root: next,
+      targets: next,
+      snapshot: next,
+      timestamp: next,
+    });
+    const byOld = world.repository.signText("root", signed, before);
+    expect(endOf(world.node(withRoot(byOld)))).toBe("metadata-unsigned");
     world.repository.setKeys("root", ["new-a", "new-b"], 2);
     expect(endOf(world.node(withRoot(world.repository.publishRoot())))).toBe("metadata-unsigned");
   });
@@ -207,6 +218,37 @@ describe("thresholds count keys, not ids", () => {
     expect(endOf(world.node(world.repository.offer(wanted, { revision: 9 })))).toBe(
       "delegations-too-many",
     );
+  });
+
+  test("a terminating delegation ends the search, another one does not", () => {
+    const key = namedKey("spare", tools);
+    const path = "spare/x";
+    const entry = {
+      length: 1,
+      hashes: { sha256: "a".repeat(64) },
+      custom: { artifact: "spare", releaseCounter: 1 },
+    };
+    const endWith = (isTerminating: boolean, isInner = false): string => {
+      const world = lab();
+      const role = { keys: [key], threshold: 1, paths: ["spare/*"] };
+      world.repository.publishTargets([
+        { ...role, name: "first", isTerminating: isTerminating && !isInner },
+        { ...role, name: "second", isTerminating: false },
+      ]);
+      const dated = { version: 1, expiresMs: LAB_START_MS + DAY_MS };
+      const inner = isInner ? [{ ...role, name: "inner", isTerminating }] : [];
+      world.repository.put("targets", "first", targetsSigned(dated, {}, inner), [key]);
+      world.repository.put("targets", "inner", targetsSigned(dated, {}), [key]);
+      world.repository.put("targets", "second", targetsSigned(dated, { [path]: entry }), [key]);
+      world.repository.publish();
+      const wanted = [{ path, length: 1, sha256: "a".repeat(64) }];
+      return endOf(world.node(world.repository.offer(wanted, { revision: 9 })));
+    };
+    expect([endWith(true), endWith(false)]).toEqual(["target-not-released", "accepted"]);
+    expect([endWith(true, true), endWith(false, true)]).toEqual([
+      "target-not-released",
+      "accepted",
+    ]);
   });
 
   test("delegations that lead back to a role end", () => {
@@ -284,6 +326,14 @@ describe("expiry gates new installs and nothing else", () => {
     expect(world.state.floorMs).toBeLessThan(expiry);
   });
 
+  test("the floor rises to the time at which metadata was found fresh, and stays when it was not", () => {
+    const world = lab();
+    world.node(offer2(world), LAB_START_MS + 5000);
+    expect(world.state.floorMs).toBe(LAB_START_MS + 5000);
+    world.node(offer2(world), LAB_START_MS + 9 * DAY_MS);
+    expect(world.state.floorMs).toBe(LAB_START_MS + 5000);
+  });
+
   test("without trusted time the floor judges: an old bundle is taken when nothing in it is older than what is here", () => {
     const world = lab();
     world.pass(30);
@@ -296,6 +346,45 @@ describe("expiry gates new installs and nothing else", () => {
 });
 
 describe("going back", () => {
+  test("an older timestamp is refused, also one that names the same snapshot", () => {
+    const world = lab();
+    const old = world.repository.newest("timestamp");
+    world.repository.publishTimestamp();
+    world.node(offer2(world));
+    const offered = offer2(world);
+    const metadata = new Map([...offered.metadata, ["2.root.json", "absent" as const]]);
+    metadata.set("timestamp.json", old);
+    expect(world.node({ ...offered, metadata })).toMatchObject({
+      code: "metadata-rolled-back",
+      subject: "timestamp.json",
+    });
+  });
+
+  test("a new timestamp that names an older snapshot is refused before that is fetched", () => {
+    const world = lab();
+    world.repository.publishOnline();
+    world.node(offer2(world));
+    world.repository.skipTo("snapshot", 2);
+    const named = { version: 2, bytes: world.repository.newest("snapshot") };
+    const signed = timestampSigned(world.repository.next("timestamp", 1), named, tools);
+    const keys = world.repository.keysOf("timestamp");
+    world.repository.put("timestamp", "timestamp", signed, keys);
+    expect(world.node(offer2(world))).toMatchObject({
+      code: "metadata-rolled-back",
+      subject: "snapshot in timestamp.json",
+    });
+  });
+
+  test("a stored file that today's keys have not signed is forgotten", () => {
+    const world = lab();
+    expect(world.state.trusted.has("releases")).toBe(true);
+    world.repository.setKeys("releases", ["releases-c"], 1);
+    world.repository.publishTargets();
+    world.repository.publishOnline();
+    expect(endOf(world.node(world.repository.offer()))).toBe("metadata-unsigned");
+    expect(world.state.trusted.has("releases")).toBe(false);
+  });
+
   test("a signed rule lets a node go back as far as it says, and no further, also step by step", () => {
     const world = lab();
     const { repository } = world;
