@@ -1,8 +1,8 @@
 // Who may import whom (ARCHITECTURE.md, "Borders"). A rule here is moved only together with the design, never to let one file through.
 const layer = (p, l) => `^packages/${p}/src/${l}/`;
 const sides = "(hub|edge-agent)";
-const pureShared = "^packages/shared/src/(kernel|model|scheduling|trust)/";
-const pureSharedAndWire = "^packages/shared/src/(kernel|model|protocol|scheduling|trust)/";
+const pureShared = "^packages/shared/src/(kernel|model|scheduling|delta|trust)/";
+const pureSharedAndWire = "^packages/shared/src/(kernel|model|protocol|scheduling|delta|trust)/";
 const tests = "(\\.test\\.ts$|/test/)";
 const typebox = "^node_modules/typebox/";
 

@@ -3,7 +3,14 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["packages/*/src/**/*.test.ts", "bench/**/*.test.ts"] } },
+      {
+        test: {
+          name: "unit",
+          include: ["packages/*/src/**/*.test.ts", "bench/**/*.test.ts"],
+          // Properties count their runs and not their seconds: a busy machine is no failure.
+          testTimeout: 60_000,
+        },
+      },
       {
         test: {
           name: "integration",

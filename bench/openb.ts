@@ -15,7 +15,7 @@ const USAGE = `npm run bench:openb -- --nodes FILE --pods FILE --arrivals FILEâ€
   --pods FILE         pods of the trace (CSV)
   --arrivals FILEâ€¦    recorded orders of arrival (.u16.gz), one or more
   --policy P          ${POLICIES.join(", ")}, or all (default)
-  --profile P         what flotilla scores by: ${PROFILES.join(" or ")} (default ${PROFILES[0]})
+  --profile P         flotilla alone: gpu scores by slot and strand (default), article by all five parts, through the fleet table
   --placements DIR    writes DIR/<arrivals>.csv: arrival,pod,node,gpus; needs one --policy (default then: flotilla)
   --json              prints JSON instead of a table`;
 
@@ -29,9 +29,14 @@ function main(): void {
       profile: { type: "string", default: PROFILES[0] },
       placements: { type: "string" },
       json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
     },
     allowPositionals: true,
   });
+  if (values.help) {
+    console.log(USAGE);
+    return;
+  }
   const paths = {
     nodes: needed("nodes", values.nodes),
     pods: needed("pods", values.pods),

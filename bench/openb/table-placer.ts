@@ -24,7 +24,10 @@ export function tablePlacer(
   { pods, values }: { readonly pods: readonly TracePod[]; readonly values: GpuValues },
 ): Placer {
   const table = new FleetTable({ values });
-  for (const facts of traceFacts(fleet.nodes)) table.setNode(facts);
+  const all = traceFacts(fleet.nodes);
+  for (const facts of all) table.setNode(facts);
+  // The table has an order of rows of its own.
+  const rankOf = new Map(all.map(({ name }, rank) => [name, rank]));
   const requests = new Map<Shape, PlacementRequest>();
   for (const [i, pod] of pods.entries()) {
     const shape = fleet.shapes[i];
@@ -42,7 +45,7 @@ export function tablePlacer(
       if (node === NO_NODE) return node;
       devices.set(table.devicesOn(asked, node));
       table.engine.reserve(asked, node, devices);
-      return node;
+      return rankOf.get(table.nodeName(node)) ?? NO_NODE;
     },
   };
 }
@@ -50,10 +53,11 @@ export function tablePlacer(
 const MAX_DEVICES = 1_024;
 
 /**
- * The trace knows no prices, latencies or loads. Each node gets them drawn, by its name's order: a price for each of its GPUs, a latency, a load, and up to three marks that are preferred against. Seven tenths of the score then know nothing of
- * GPUs, but that the topology part is the same everywhere while nothing runs beside what is placed.
+ * The trace knows no prices, latencies or loads. Each node gets them drawn, by its name's order: a price for each of its GPUs, a
+ * latency, a load, and up to three marks that are preferred against. Six tenths of the score then know nothing of GPUs; the topology
+ * part is the same everywhere while nothing runs beside what is placed.
  */
-function traceFacts(nodes: readonly TraceNode[]): readonly NodeFacts[] {
+export function traceFacts(nodes: readonly TraceNode[]): readonly NodeFacts[] {
   const random = new SeededRandom(DRAW_SEED);
   const drawn = new Map(
     nodes
@@ -109,7 +113,7 @@ function withReserve(allocatable: number): number {
   return Math.ceil(allocatable / (1 - RESERVE_RATIO));
 }
 
-function requestOf(pod: TracePod): PlacementRequest {
+export function requestOf(pod: TracePod): PlacementRequest {
   return {
     kind: "Job",
     amounts: {

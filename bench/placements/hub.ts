@@ -6,10 +6,12 @@ import { setImmediate } from "node:timers/promises";
 import { openDesiredSigner } from "@flotilla/hub/adapters/pki/desired-signer";
 import { SqliteResourceStore } from "@flotilla/hub/adapters/store/sqlite-resource-store";
 import { ApplicationController } from "@flotilla/hub/app/application/application-controller";
+import { Defragmenter } from "@flotilla/hub/app/defragment/defragmenter";
 import { DesiredService } from "@flotilla/hub/app/desired/desired-service";
 import { EventRecorder } from "@flotilla/hub/app/events/event-recorder";
 import { ProbePlans } from "@flotilla/hub/app/measures/probe-plans";
-import { NodeAssignments } from "@flotilla/hub/app/node/node-assignments";
+import { isAssignment, NodeAssignments } from "@flotilla/hub/app/node/node-assignments";
+import type { AnyObject } from "@flotilla/hub/app/resources/ports";
 import { ResourceService } from "@flotilla/hub/app/resources/resource-service";
 import { QueueStatusWriter } from "@flotilla/hub/app/scheduling/queue-status";
 import { Scheduler } from "@flotilla/hub/app/scheduling/scheduler";
@@ -76,7 +78,15 @@ export function openBenchHub() {
   const queues = new QueueStatusWriter(deps);
   const application = new ApplicationController(
     {},
-    { ...deps, events, sha256, scheduler, queues, turn: () => setImmediate() },
+    {
+      ...deps,
+      events,
+      sha256,
+      scheduler,
+      defragmenter: new Defragmenter({ ...deps, events, sha256, scheduler }),
+      queues,
+      turn: () => setImmediate(),
+    },
   );
   const hooks = { mintSecret: () => ({ secret: "", secretHash: "" }), joinString: () => "" };
   const resources = new ResourceService({}, { ...deps, hooks });
@@ -85,7 +95,15 @@ export function openBenchHub() {
     store.close();
     rmSync(dataDir, { recursive: true, force: true });
   };
-  return { store, resources, services, link, close };
+  let placed = 0;
+  store.subscribe((entries) => {
+    for (const { object, previous } of entries) placed += nodeCount(object) - nodeCount(previous);
+  });
+  return { store, resources, services, link, close, placedCount: () => placed };
+}
+
+function nodeCount(object: AnyObject | undefined): number {
+  return object !== undefined && isAssignment(object) && object.spec.node !== undefined ? 1 : 0;
 }
 
 export type BenchHub = ReturnType<typeof openBenchHub>;

@@ -1,14 +1,10 @@
 import type { Random } from "@flotilla/shared/kernel/random";
-import { solveLinearProgram } from "@flotilla/shared/platform/linear-program";
-import { ArticleScore } from "@flotilla/shared/scheduling/engine/article-score";
-import type { NodeScore } from "@flotilla/shared/scheduling/engine/node-score";
-import { type NodeRow, NodeTable } from "@flotilla/shared/scheduling/engine/node-table";
-import { OpportunityScore } from "@flotilla/shared/scheduling/engine/opportunity-score";
+import type { NodeRow } from "@flotilla/shared/scheduling/engine/node-table";
 import type { Shape } from "@flotilla/shared/scheduling/engine/shape";
 import type { RequestMix } from "@flotilla/shared/scheduling/gpu/request-mix";
-import { gpuValues } from "@flotilla/shared/scheduling/gpu/values";
-import { ARTICLE_PARTS } from "@flotilla/shared/scheduling/weights";
 import { SeededRandom } from "@flotilla/shared/testing/seeded-random";
+import { drawnFacts, drawnRequest, drawnSites } from "./facts.ts";
+import { rowSides, type ScoreName, tableSides, type Workload } from "./sides.ts";
 
 /** A generated fleet whose kinds of nodes and requests come as often as in cluster-trace-gpu-v2023. */
 
@@ -54,61 +50,35 @@ const GPU_KINDS: readonly (readonly [count: number, gpus: number])[] = [
   [44, 8],
 ];
 
-/** What one measurement works on: twice the same table, so that tree and scan can be compared decision by decision. */
-export interface Workload {
-  readonly tables: readonly [NodeTable, NodeTable];
-  readonly scores: readonly [NodeScore, NodeScore];
-  readonly shapes: readonly Shape[];
-  /** Draws the next request. */
-  readonly next: () => Shape;
-}
-
-/** `gpu`: opportunity cost alone. `article`: five parts, filters by node class. */
-export type ScoreName = "gpu" | "article";
-
 /** A fleet of so many nodes, and so many kinds of requests of which the first come most often. */
 export function generatedWorkload(
-  counts: { readonly nodes: number; readonly shapes: number },
+  counts: { readonly nodes: number; readonly kinds: number },
   score: ScoreName,
 ): Workload {
   const random = new SeededRandom(42);
   const rows = Array.from({ length: counts.nodes }, () => drawnRow(random));
-  const shapes = drawnShapes(random, counts.shapes, score);
+  const shapes = drawnShapes(random, counts.kinds);
   const frequencies = shapes.map((_, i) => 1 / (i + 1));
   const mix: RequestMix = shapes.map((shape, i) => ({ ...shape, count: frequencies[i] ?? 0 }));
   const requests = new SeededRandom(7);
-  const next = (): Shape =>
-    drawn(
-      requests,
-      shapes.map((s, i) => [frequencies[i] ?? 0, s] as const),
-    );
-  return workloadOf({ rows, shapes, mix, next }, score);
+  const weighted = shapes.map((_, i) => [frequencies[i] ?? 0, i] as const);
+  return {
+    nodeCount: counts.nodes,
+    kindCount: shapes.length,
+    side: score === "gpu" ? rowSides(rows, shapes, mix) : factSides(rows, shapes, mix),
+    next: () => drawn(requests, weighted),
+  };
 }
 
-/** The table, doubled, with a score for each. */
-export function workloadOf(
-  parts: {
-    readonly rows: readonly NodeRow[];
-    readonly shapes: readonly Shape[];
-    readonly mix: RequestMix;
-    readonly next: () => Shape;
-  },
-  score: ScoreName,
-): Workload {
-  const { rows, shapes, mix, next } = parts;
-  const values = gpuValues(mix, solveLinearProgram);
-  const side = (): readonly [NodeTable, NodeScore] => {
-    const nodes = new NodeTable(rows);
-    const opportunity = new OpportunityScore({ values }, { nodes });
-    if (score === "gpu") return [nodes, opportunity];
-    const random = new SeededRandom(43);
-    const column = (): Float64Array => Float64Array.from(rows, () => random.unit("part"));
-    const [performance, cost, compliance, topology] = [column(), column(), column(), column()];
-    const deps = { nodes, opportunity, parts: { performance, cost, compliance, topology } };
-    return [nodes, new ArticleScore({ weights: ARTICLE_PARTS }, deps)];
-  };
-  const [[tableA, scoreA], [tableB, scoreB]] = [side(), side()];
-  return { tables: [tableA, tableB], scores: [scoreA, scoreB], shapes, next };
+function factSides(
+  rows: readonly NodeRow[],
+  shapes: readonly Shape[],
+  mix: RequestMix,
+): Workload["side"] {
+  const random = new SeededRandom(43);
+  const facts = drawnFacts(random, rows, drawnSites(random, NODE_CLASSES));
+  const requests = shapes.map((shape) => drawnRequest(random, shape));
+  return tableSides(facts, requests, mix);
 }
 
 function drawnRow(random: Random): NodeRow {
@@ -125,7 +95,7 @@ function drawnRow(random: Random): NodeRow {
   };
 }
 
-function drawnShapes(random: Random, count: number, score: ScoreName): readonly Shape[] {
+function drawnShapes(random: Random, count: number): readonly Shape[] {
   const shapes = new Map<string, Shape>();
   while (shapes.size < count) {
     const kind = drawn(random, GPU_KINDS);
@@ -137,19 +107,9 @@ function drawnShapes(random: Random, count: number, score: ScoreName): readonly 
       gpuCount: Math.ceil(kind),
       gpuMilli: kind === 0 ? 0 : kind === 0.5 ? drawn(random, SLICES) : 1_000,
     };
-    shapes.set(JSON.stringify(shape), score === "gpu" ? shape : { ...shape, ...byClass(random) });
+    shapes.set(JSON.stringify(shape), shape);
   }
   return [...shapes.values()];
-}
-
-/** Four of five classes pass the filters; compliance and topology differ by class. */
-function byClass(random: Random): Pick<Shape, "classes" | "compliance" | "topology"> {
-  const length = NODE_CLASSES;
-  return {
-    classes: Uint8Array.from({ length }, () => (random.unit("class") < 0.8 ? 1 : 0)),
-    compliance: Float64Array.from({ length }, () => random.unit("compliance")),
-    topology: Float64Array.from({ length }, () => random.unit("topology")),
-  };
 }
 
 function drawn<T>(random: Random, weighted: readonly (readonly [number, T, ...unknown[]])[]): T {

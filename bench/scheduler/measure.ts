@@ -1,68 +1,77 @@
 import { i32 } from "@flotilla/shared/scheduling/engine/columns";
-import { Engine } from "@flotilla/shared/scheduling/engine/engine";
 import type { NodeTable } from "@flotilla/shared/scheduling/engine/node-table";
 import type { Shape } from "@flotilla/shared/scheduling/engine/shape";
-import type { Workload } from "./fleet.ts";
+import type { Side, Workload } from "./sides.ts";
 
 /** Decisions of one chunk; tree and scan take turns chunk by chunk. */
 const CHUNK = 50;
-/** CPU time after which the scan has been measured enough, seconds. */
+/** CPU time of scans after which they have been measured enough, seconds; trees on their own are measured eight times as long. */
 const SCAN_CPU_SECONDS = 0.5;
-/** CPU time after which the trees have been measured enough, seconds. */
-const TREE_CPU_SECONDS = 4;
+const TREE_RATIO = 8;
+/** A fleet that is full before begins anew, at most so often. */
+const ROUNDS_MAX = 100;
 /** Most decisions of a chunk once the trees go on alone. */
 const CHUNK_ALONE = 2_000;
 /** Changed nodes before a decision whose repair is measured. */
 export const REPAIR_COUNTS = [1, 100, 1_000] as const;
-/** Repairs measured for each count; the median counts, of wall time: one is too short for the clock of CPU time. */
+/** Repairs measured for each count; the mean of the middle half counts. */
 const REPAIRS = 201;
+/** Shapes of which each is asked for once. */
+const ONCE_SHAPES = 10_000;
+/** Fleets up to which it is measured: above, a choice between tree and scan is none. */
+const ONCE_NODES_MAX = 20_000;
 
-/** Figures of one workload. Rates are decisions per CPU-second; a decision chooses and reserves. */
+/** Figures of one workload, all of CPU time. Rates are decisions a second; a decision chooses and reserves. */
 export interface Measured {
   /** With all trees built. */
   readonly treePerSecond: number;
   readonly scanPerSecond: number;
+  /** Decisions on shapes that were never asked for before; without reserving. NaN: not measured. */
+  readonly onceTreePerSecond: number;
+  readonly onceScanPerSecond: number;
   /** Decisions that tree and scan made both; all of them alike, or this throws. */
   readonly compared: number;
   readonly treeDecisions: number;
   /** CPU milliseconds to build the trees of all shapes. */
   readonly buildMs: number;
-  /** Median microseconds of repair and choice after so many changed nodes, as REPAIR_COUNTS. */
+  /** CPU microseconds of repair and choice after so many changed nodes, as REPAIR_COUNTS. */
   readonly repairMicros: readonly number[];
-  /** Resident memory of the whole process with all trees, megabytes. */
+  /** Resident memory of the process with the fleet, one table and all trees, megabytes. */
   readonly rssMb: number;
 }
 
 /** Measures; `decisionsMax` ends it before the fleet is full. */
-export function measure(workload: Workload, decisionsMax: number): Measured {
-  const [tree, scan] = enginesOf(workload);
-  const buildMs = cpuSeconds(() => workload.shapes.forEach((shape) => tree.choose(shape))) * 1_000;
+export function measure(
+  workload: Workload,
+  decisionsMax: number,
+  scanCpuSeconds: number = SCAN_CPU_SECONDS,
+): Measured {
+  const tree = workload.side("tree");
+  const buildMs = cpuSeconds(() => chooseAll(tree, workload)) * 1_000;
+  globalThis.gc?.();
   const rssMb = process.memoryUsage.rss() / 1e6;
+  const sides = { tree, scan: workload.side("scan") };
   const spent = { tree: 0, scan: 0 };
-  let compared = 0;
-  while (spent.scan < SCAN_CPU_SECONDS && compared < decisionsMax) {
-    const requests = Array.from({ length: CHUNK }, workload.next);
-    const choices: [number[], number[]] = [[], []];
-    spent.tree += cpuSeconds(() => placeAll(tree, requests, choices[0]));
-    spent.scan += cpuSeconds(() => placeAll(scan, requests, choices[1]));
-    compared += CHUNK;
-    if (choices[0].some((node, i) => node !== choices[1][i]))
-      throw new Error(`tree and scan chose differently within decision ${compared}`);
+  let compared = compare(workload, sides, { spent, scanCpuSeconds, decisionsMax });
+  for (let round = 1; round < ROUNDS_MAX && spent.scan < scanCpuSeconds; round++) {
+    const again = { tree: workload.side("tree"), scan: workload.side("scan") };
+    chooseAll(again.tree, workload);
+    compared += compare(workload, again, { spent, scanCpuSeconds, decisionsMax });
   }
-  const scanPerSecond = compared / spent.scan;
   // Now, while most nodes have room, so that a change moves scores.
-  const repairMicros = REPAIR_COUNTS.map((count) => repairOf(tree, workload, count));
+  const repairMicros = REPAIR_COUNTS.map((count) => repairOf(tree, count));
   // The repairs were of one tree; the others are brought up to date before they are timed again.
-  for (const shape of workload.shapes) tree.choose(shape);
+  chooseAll(tree, workload);
   let treeDecisions = compared;
-  while (spent.tree < TREE_CPU_SECONDS && treeDecisions < decisionsMax) {
-    const requests = Array.from({ length: CHUNK_ALONE }, workload.next);
-    spent.tree += cpuSeconds(() => placeAll(tree, requests, []));
+  while (spent.tree < scanCpuSeconds * TREE_RATIO && treeDecisions < decisionsMax) {
+    const kinds = Array.from({ length: CHUNK_ALONE }, () => workload.next());
+    spent.tree += cpuSeconds(() => placeAll(tree, kinds, []));
     treeDecisions += CHUNK_ALONE;
   }
   return {
     treePerSecond: treeDecisions / spent.tree,
-    scanPerSecond,
+    scanPerSecond: compared / spent.scan,
+    ...onceOf(workload, sides, scanCpuSeconds),
     compared,
     treeDecisions,
     buildMs,
@@ -71,23 +80,68 @@ export function measure(workload: Workload, decisionsMax: number): Measured {
   };
 }
 
-function enginesOf({ tables, scores }: Workload): readonly [Engine, Engine] {
-  return [
-    new Engine({ mode: "tree" }, { nodes: tables[0], score: scores[0] }),
-    new Engine({ mode: "scan" }, { nodes: tables[1], score: scores[1] }),
-  ];
+interface Sides {
+  readonly tree: Side;
+  readonly scan: Side;
 }
 
-function placeAll(engine: Engine, requests: readonly Shape[], choices: number[]): void {
-  for (const shape of requests) choices.push(engine.place(shape));
+/** Tree and scan in turns. Answers how many decisions each has made. */
+function compare(
+  workload: Workload,
+  { tree, scan }: Sides,
+  limits: {
+    readonly spent: { tree: number; scan: number };
+    readonly scanCpuSeconds: number;
+    readonly decisionsMax: number;
+  },
+): number {
+  const { spent, scanCpuSeconds, decisionsMax } = limits;
+  let compared = 0;
+  while (spent.scan < scanCpuSeconds && compared < decisionsMax) {
+    const kinds = Array.from({ length: CHUNK }, () => workload.next());
+    const choices: [number[], number[]] = [[], []];
+    spent.tree += cpuSeconds(() => placeAll(tree, kinds, choices[0]));
+    spent.scan += cpuSeconds(() => placeAll(scan, kinds, choices[1]));
+    compared += CHUNK;
+    if (choices[0].some((node, i) => node !== choices[1][i]))
+      throw new Error(`tree and scan chose differently within decision ${compared}`);
+  }
+  return compared;
+}
+
+function chooseAll({ engine, shapeOf }: Side, { kindCount }: Workload): void {
+  for (let kind = 0; kind < kindCount; kind++) engine.choose(shapeOf(kind));
+}
+
+function placeAll(side: Side, kinds: readonly number[], choices: number[]): void {
+  for (const kind of kinds) choices.push(side.engine.place(side.shapeOf(kind)));
+}
+
+/** Each shape is new to both sides, so that a tree is built for it, and never asked again. */
+function onceOf(
+  { nodeCount, kindCount }: Workload,
+  sides: Sides,
+  scanCpuSeconds: number,
+): Pick<Measured, "onceTreePerSecond" | "onceScanPerSecond"> {
+  const spent = { tree: 0, scan: 0 };
+  let asked = 0;
+  const ask = ({ engine, shapeOnce }: Side, first: number): void => {
+    for (let i = first; i < first + CHUNK; i++) engine.choose(shapeOnce(i % kindCount, 1 + i));
+  };
+  while (nodeCount <= ONCE_NODES_MAX && asked < ONCE_SHAPES && spent.scan < scanCpuSeconds) {
+    const first = asked;
+    spent.tree += cpuSeconds(() => ask(sides.tree, first));
+    spent.scan += cpuSeconds(() => ask(sides.scan, first));
+    asked += CHUNK;
+  }
+  return { onceTreePerSecond: asked / spent.tree, onceScanPerSecond: asked / spent.scan };
 }
 
 /** A GPU of each of the changed nodes is taken and given back in turns, so that scores move; that is not measured. */
-function repairOf(engine: Engine, { tables: [nodes], shapes }: Workload, count: number): number {
-  const [shape] = shapes;
-  if (shape === undefined || nodes.nodeCount < count * 4) return Number.NaN;
+function repairOf({ engine, nodes, shapeOf }: Side, count: number): number {
+  if (nodes.nodeCount < count * 4) return Number.NaN;
   const step = Math.floor(nodes.nodeCount / count);
-  const times: number[] = [];
+  const [times, nothing]: [number[], number[]] = [[], []];
   for (let repair = 0; repair < REPAIRS; repair++) {
     const taken: { readonly node: number; readonly devices: Int16Array }[] = [];
     for (let i = 0; i < count; i++) {
@@ -97,13 +151,20 @@ function repairOf(engine: Engine, { tables: [nodes], shapes }: Workload, count: 
       else engine.changed(node);
     }
     for (const { node, devices } of taken) engine.reserve(ONE_GPU, node, devices);
-    const start = process.hrtime.bigint();
-    engine.choose(shape);
-    times.push(Number(process.hrtime.bigint() - start) / 1_000);
+    times.push(cpuSeconds(() => engine.choose(shapeOf(0))) * 1e6);
+    nothing.push(cpuSeconds(() => undefined) * 1e6);
     for (const { node, devices } of taken) engine.release(ONE_GPU, node, devices);
-    engine.choose(shape);
+    engine.choose(shapeOf(0));
   }
-  return times.toSorted((a, b) => a - b)[Math.floor(REPAIRS / 2)] ?? Number.NaN;
+  // To read the clock takes about as long as a repair.
+  return Math.max(0, middleMean(times) - middleMean(nothing));
+}
+
+/** The clock counts whole microseconds: a mean tells more than they do, and the middle half has no outliers. */
+function middleMean(times: readonly number[]): number {
+  const quarter = Math.floor(times.length / 4);
+  const middle = times.toSorted((a, b) => a - b).slice(quarter, times.length - quarter);
+  return middle.reduce((sum, time) => sum + time, 0) / middle.length;
 }
 
 const ONE_GPU: Shape = {

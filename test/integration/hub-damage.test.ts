@@ -121,8 +121,13 @@ test(
     await agent.online();
     await settled(hub, "shop");
     await converged(hub);
+    // The new hub may have counted as far as the old one; what the node has is replaced all the same.
+    await until("the node to accept what the new hub has signed", async () => {
+      const [now = 0] = await revisionsOf([agent]);
+      return now > revision;
+    });
+    await converged(hub);
     expect(pidsOf([agent])).toEqual(before);
-    expect((await revisionsOf([agent]))[0]).toBeGreaterThan(revision);
     expect([...world.starts().values()]).toEqual([1, 1]);
   },
   TIMEOUT_MS,

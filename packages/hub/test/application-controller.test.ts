@@ -813,11 +813,10 @@ describe("the article's platform", () => {
     expect(byNode("model-inference")).toEqual({ "inf-1": 2, "inf-2": 2, "inf-3": 2 });
     const status = world.application("intelligent-ai-platform").status;
     expect(status?.phase).toBe("Running");
-    for (const type of ["Queued"])
-      expect(status?.conditions?.find((c) => c.type === type)).toMatchObject({
-        status: "False",
-        reason: "ControllerNotAvailable",
-      });
+    expect(status?.conditions?.find((c) => c.type === "Queued")).toMatchObject({
+      status: "False",
+      reason: "Placed",
+    });
   });
 
   test("on nodes without a container runtime everything waits, and says so", async () => {

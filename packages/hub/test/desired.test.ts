@@ -3,7 +3,11 @@ import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { DOWN_MESSAGE_BYTES_MAX } from "@flotilla/shared/protocol/limits";
 import fc from "fast-check";
 import { expect, onTestFinished, test } from "vitest";
-import { DESIRED_REVISION_MAX, RAISE_SETTLE_MS } from "../src/app/desired/desired-service.ts";
+import {
+  DESIRED_GATHER_MS_MAX,
+  DESIRED_REVISION_MAX,
+  RAISE_SETTLE_MS,
+} from "../src/app/desired/desired-service.ts";
 import { birthBody, fakeSigner, hubCore, nodeIdOf, put, up } from "./support/hub-core.ts";
 import { emptyDisk, type MemoryDisk, MemoryStore } from "./support/memory-store.ts";
 import { assignment, desiredInstance, edgeNode } from "./support/node-builders.ts";
@@ -63,6 +67,20 @@ test("changes that come together make one revision, and a status report makes no
   await put(store, { ...one, metadata: { ...one.metadata, labels: { a: "b" } } });
   await settle();
   expect(store.desired("n1")?.revision).toBe(1);
+});
+
+test("a change by itself is signed at once; while changes keep coming they are gathered, but not for ever", async () => {
+  const { store, clock, settle, stateOf } = await startedHub();
+  await put(store, assignment("api-0", "n1"));
+  await clock.advance(DESIRED_GATHER_MS_MAX / 5);
+  expect(stateOf()).toMatchObject({ revision: 1 });
+  for (let i = 1; i <= 40; i++) {
+    await put(store, assignment(`api-${i}`, "n1"));
+    await clock.advance(DESIRED_GATHER_MS_MAX / 20);
+  }
+  expect([2, 3]).toContain(stateOf()?.revision);
+  await settle();
+  expect(stateOf()?.instances).toHaveLength(41);
 });
 
 test("an assignment that moves changes both nodes; the last one that goes leaves an empty state", async () => {
@@ -210,6 +228,23 @@ test("a hub that lost everything tells a node nothing until its controllers have
     message.kind === "desired-notify" && message.body.revision > 7 ? [message.body.revision] : [],
   );
   expect(above).toEqual([8]);
+});
+
+test("what a node has accepted from a hub that is lost is replaced, also when the new hub has come to the same number", async () => {
+  const { desired, settle, stateOf, link, clock } = await startedHub(assignment("api-0", "n1"));
+  expect(stateOf()?.revision).toBe(1);
+  const told = link.sent.length;
+  desired.observed(N1, 1, true);
+  await settle();
+  expect(link.sent).toHaveLength(told);
+  await clock.advance(RAISE_SETTLE_MS);
+  await settle();
+  expect(stateOf()).toMatchObject({ revision: 2 });
+  expect(link.sent.at(-1)?.message).toMatchObject({ body: { revision: 2 } });
+  desired.observed(N1, 0, true);
+  await clock.advance(RAISE_SETTLE_MS);
+  await settle();
+  expect(stateOf()?.revision).toBe(2);
 });
 
 test("a node that claims a revision beyond all counting is not followed", async () => {

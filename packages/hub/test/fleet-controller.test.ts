@@ -193,7 +193,7 @@ describe("notices", () => {
     expect(active).toEqual([
       ["PropagationPolicy", "True", "InUse", 1],
       ["SchedulingProfile", "True", "InUse", 1],
-      ["PerformanceProfile", "False", "ControllerNotAvailable", 1],
+      ["PerformanceProfile", "True", "InUse", 1],
       ["CrossClusterEndpoint", "False", "ControllerNotAvailable", 1],
       ["NetworkOptimizationPolicy", "True", "InUse", 1],
       ["NetworkPartitionPolicy", "False", "ControllerNotAvailable", 1],

@@ -384,6 +384,17 @@ test.each<[ServedKind, object, string]>([
   ],
   [
     "SchedulingProfile",
+    { scoreWeights: { cost: -1 } },
+    "spec.scoreWeights.cost: Invalid value: -1",
+  ],
+  [
+    "SchedulingProfile",
+    { scoreWeights: { cost: Number.NaN } },
+    "spec.scoreWeights.cost: Invalid value",
+  ],
+  ["SchedulingProfile", { scoreWeights: { cost: 1e308 } }, "spec.scoreWeights.cost: Invalid value"],
+  [
+    "SchedulingProfile",
     { scoreWeights: { resource: 0, performance: 0, cost: 0, compliance: 0, topology: 0 } },
     "spec.scoreWeights: Invalid value: [0,0,0,0,0]: at least one weight must be above 0",
   ],

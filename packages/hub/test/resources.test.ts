@@ -3,6 +3,7 @@ import { silentLog } from "@flotilla/shared/testing/silent-log";
 import { expect, test } from "vitest";
 import { NamespaceCleaner } from "../src/app/resources/namespace-cleaner.ts";
 import type { AnyObject } from "../src/app/resources/ports.ts";
+import { gpus } from "./support/node-builders.ts";
 import {
   application,
   causesOf,
@@ -535,7 +536,7 @@ const NODE = {
       manufacturer: "",
       machineModel: "",
       runtimes: ["process"],
-      gpus: [],
+      gpus: [...gpus("n1", 1)],
     },
   },
 };

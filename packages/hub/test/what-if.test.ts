@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { Scheduler } from "../src/app/scheduling/scheduler.ts";
 import { WhatIf } from "../src/app/scheduling/what-if.ts";
+import { expectRoom, priorityClass, serves } from "./support/queue-scene.ts";
 import { deployment, World } from "./support/world.ts";
 
 async function scene() {
@@ -9,9 +10,10 @@ async function scene() {
   await world.node("a1");
   await world.node("a2");
   await world.apply("Application", "web", { components: [deployment("api", 2)] });
-  await world.converge();
-  const whatIf = new WhatIf({ ...world.deps, scheduler: new Scheduler({ store: world.store }) });
-  return { world, whatIf };
+  const scheduler = new Scheduler({ store: world.store });
+  const controller = world.controller({ scheduler });
+  await world.converge(controller);
+  return { world, controller, whatIf: new WhatIf({ ...world.deps, scheduler }) };
 }
 
 test("a placed instance is explained by the decision that was stored, and by the one of now", async () => {
@@ -76,6 +78,37 @@ test("what a plan gave away is free again", async () => {
     const { instances } = whatIf.plan({ ...other, metadata });
     expect(instances.map((p) => p.action)).toEqual(["place", "place"]);
   }
+});
+
+test("a plan names whom it would evict, and leaves them where they are, however often it is asked", async () => {
+  const { world, controller, whatIf } = await scene();
+  await priorityClass(world, "high", 100);
+  await world.apply("Application", "low", { components: [serves("api", 2, "3")] });
+  await world.converge(controller);
+  const { revision } = world.store;
+  const volcano = { priorityClassName: "high", queue: "default" };
+  const application = {
+    ...world.application(),
+    metadata: { ...world.application().metadata, name: "high", uid: "high" },
+    spec: { components: [serves("api", 1, "3", { volcano })] },
+  };
+  for (let i = 0; i < 3; i++) {
+    const { instances, evictions } = whatIf.plan(application);
+    expect(instances).toMatchObject([{ name: "high-api-0", action: "place" }]);
+    expect(evictions).toEqual([
+      {
+        instance: expect.stringMatching(/^shop\/low-api-\d$/),
+        reason: "evicted for shop/high/api of priority 100, its own is 0",
+      },
+    ]);
+  }
+  expect(world.store.revision).toBe(revision);
+  const patient = serves("api", 1, "3", { volcano, scheduling: { preemption: "Never" } });
+  const { instances, evictions } = whatIf.plan({ ...application, spec: { components: [patient] } });
+  expect([instances[0]?.action, evictions]).toEqual(["wait", []]);
+  await world.converge(controller);
+  expect(world.store.revision).toBe(revision);
+  expectRoom(world);
 });
 
 test("what does not exist is not explained", async () => {

@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Type } from "typebox";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { uuid } from "../src/kernel/random.ts";
 import { clockFrom, systemClock } from "../src/platform/clock.ts";
 import { CONFIG_BYTES_MAX, loadConfig } from "../src/platform/config.ts";
 import { ensureDirectory, readFileIfExists, writeFileDurable } from "../src/platform/files.ts";
@@ -96,6 +97,23 @@ test("random numbers are in [0, 1), and bytes are as many as asked for", () => {
   expect(draws.every((x) => x >= 0 && x < 1)).toBe(true);
   expect(new Set(draws).size).toBe(1_000);
   expect(random.bytes(32, "test")).toHaveLength(32);
+});
+
+test("draws of any size are as long as asked for and never given twice", () => {
+  const random = systemRandom();
+  const sizes = [0, 1, 16, 4_095, 4_096, 4_097, 16, 70_000, 16];
+  expect(sizes.map((size) => random.bytes(size, "test").length)).toEqual(sizes);
+  const draws = Array.from({ length: 2_000 }, () => random.bytes(16, "test"));
+  expect(draws.every((bytes) => bytes.buffer.byteLength === bytes.byteLength)).toBe(true);
+  expect(new Set(draws.map((bytes) => bytes.join())).size).toBe(2_000);
+});
+
+test("UUIDs are of version 4 and variant 10", () => {
+  const random = systemRandom();
+  const ids = Array.from({ length: 500 }, () => uuid(random, "test"));
+  const form = /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/;
+  expect(ids.filter((id) => !form.test(id))).toEqual([]);
+  expect(new Set(ids.map((id) => id.charAt(19)))).toEqual(new Set(["8", "9", "a", "b"]));
 });
 
 const Config = Type.Object(

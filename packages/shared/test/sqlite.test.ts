@@ -310,3 +310,16 @@ test("a database in memory works the same way, for tests", () => {
   addRows(db, 1, 2);
   expect([outcome, rowCount(db)]).toEqual(["created", 2]);
 });
+
+test("the log is folded after as many pages as was asked for, 256 otherwise", () => {
+  const pagesOf = (walCheckpointPages?: number): unknown => {
+    const options = { path, migrations: ROWS, log: silentLog() };
+    const { db } = openDatabase(
+      walCheckpointPages === undefined ? options : { ...options, walCheckpointPages },
+    );
+    const pages = db.pragma("wal_autocheckpoint", { simple: true });
+    db.close();
+    return pages;
+  };
+  expect([pagesOf(), pagesOf(1_024)]).toEqual([256, 1_024]);
+});

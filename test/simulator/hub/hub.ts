@@ -1,5 +1,6 @@
 import { ApplicationController } from "@flotilla/hub/app/application/application-controller";
 import { NoticeController } from "@flotilla/hub/app/conditions/notice-controller";
+import { Defragmenter } from "@flotilla/hub/app/defragment/defragmenter";
 import { DesiredService } from "@flotilla/hub/app/desired/desired-service";
 import { disconnectRefusedNodes, StoreAdmission } from "@flotilla/hub/app/enrolment/admission";
 import { EventRecorder } from "@flotilla/hub/app/events/event-recorder";
@@ -18,8 +19,10 @@ import type { ResourceApi } from "@flotilla/hub/app/resources/ports";
 import { ResourceService } from "@flotilla/hub/app/resources/resource-service";
 import { QueueStatusWriter } from "@flotilla/hub/app/scheduling/queue-status";
 import { Scheduler } from "@flotilla/hub/app/scheduling/scheduler";
+import { ValueService } from "@flotilla/hub/app/scheduling/value-service";
 import { must } from "@flotilla/shared/kernel/assert";
 import { parseNodeId } from "@flotilla/shared/kernel/ids";
+import { solveLinearProgram } from "@flotilla/shared/platform/linear-program";
 import { runServices } from "@flotilla/shared/platform/supervisor";
 import type { Codec } from "@flotilla/shared/protocol/codec";
 import type { Bugs } from "../bugs.ts";
@@ -195,7 +198,6 @@ export class HubHost implements MachineTime {
     );
     tie.link = broker.link;
     disconnectRefusedNodes({ store: deps.store, link });
-    const queues = new QueueStatusWriter(deps);
     const services = [
       events,
       new LeaseSweep({}, { ...deps, leases, events }),
@@ -203,23 +205,27 @@ export class HubHost implements MachineTime {
       new NamespaceCleaner(deps),
       new FleetController({}, { ...deps, events }),
       new DeviceWatch({}, { ...deps, events }),
-      new ApplicationController(
-        {},
-        {
-          ...deps,
-          events,
-          sha256,
-          scheduler: new Scheduler(deps),
-          queues,
-          turn: () => Promise.resolve(),
-        },
-      ),
-      queues,
+      ...placementServices({ ...deps, events }),
       new GarbageCollector({}, { ...deps, events }),
       new NoticeController({}, deps),
     ];
     return { broker, services };
   }
+}
+
+/** What decides where instances go. */
+function placementServices(
+  deps: Platform & { readonly store: SimHubStore; readonly events: EventRecorder },
+) {
+  const turn = (): Promise<void> => Promise.resolve();
+  const queues = new QueueStatusWriter(deps);
+  const scheduler = new Scheduler(deps);
+  const defragmenter = new Defragmenter({ ...deps, sha256, scheduler });
+  return [
+    new ApplicationController({}, { ...deps, sha256, scheduler, defragmenter, queues, turn }),
+    queues,
+    new ValueService({ ...deps, scheduler, solve: solveLinearProgram, turn }),
+  ];
 }
 
 interface Platform {

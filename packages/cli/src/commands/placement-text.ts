@@ -37,7 +37,17 @@ function decidedText(
   const runnerUp = fitting.find((c) => c.node !== e.node);
   const note = (c: Candidate): string =>
     c.node === e.node ? "chosen" : c === runnerUp ? "runner-up" : "";
-  return candidateTable(shown, note) + (omitted === 0 ? "" : `(${omitted} more candidates)\n`);
+  return [
+    candidateTable(shown, note),
+    omitted === 0 ? "" : `(${omitted} more candidates)\n`,
+    unknownText(shown),
+  ].join("");
+}
+
+/** What no score could be made from, and so counts neither for nor against. */
+function unknownText(candidates: readonly Candidate[]): string {
+  const unknown = new Set(candidates.flatMap((c) => c.unknown ?? []));
+  return unknown.size === 0 ? "" : `not known of some, so neutral: ${[...unknown].join(", ")}\n`;
 }
 
 /** What is in the way now, and what would help. */

@@ -4,6 +4,7 @@ import type { Clock } from "@flotilla/shared/kernel/clock";
 import type { Random } from "@flotilla/shared/kernel/random";
 import type { Log, Metrics, Service } from "@flotilla/shared/kernel/service";
 import { ensureDirectory } from "@flotilla/shared/platform/files";
+import { solveLinearProgram } from "@flotilla/shared/platform/linear-program";
 import type { MetricDefinition } from "@flotilla/shared/platform/metrics";
 import { Codec } from "@flotilla/shared/protocol/codec";
 import { DEFAULT_SHARD } from "@flotilla/shared/protocol/topics";
@@ -26,6 +27,8 @@ import { ApplicationController } from "../app/application/application-controller
 import { APPLICATION_METRICS } from "../app/application/metrics.ts";
 import { NoticeController } from "../app/conditions/notice-controller.ts";
 import { CONTROL_METRICS } from "../app/control/metrics.ts";
+import { Defragmenter } from "../app/defragment/defragmenter.ts";
+import { DEFRAGMENT_METRICS } from "../app/defragment/metrics.ts";
 import { DesiredService } from "../app/desired/desired-service.ts";
 import { DESIRED_METRICS } from "../app/desired/metrics.ts";
 import { disconnectRefusedNodes, StoreAdmission } from "../app/enrolment/admission.ts";
@@ -55,6 +58,7 @@ import { Autoscaler } from "../app/scheduling/autoscaler.ts";
 import { SCHEDULING_METRICS } from "../app/scheduling/metrics.ts";
 import { QueueStatusWriter } from "../app/scheduling/queue-status.ts";
 import { Scheduler } from "../app/scheduling/scheduler.ts";
+import { ValueService } from "../app/scheduling/value-service.ts";
 import { WhatIf } from "../app/scheduling/what-if.ts";
 import { openAdminAccess } from "./admin-access.ts";
 import { type HubConfig, splitAddress } from "./config.ts";
@@ -67,6 +71,7 @@ export const HUB_METRICS: readonly MetricDefinition[] = [
   ...APPLICATION_METRICS,
   ...BROKER_METRICS,
   ...CONTROL_METRICS,
+  ...DEFRAGMENT_METRICS,
   ...DESIRED_METRICS,
   ...ENROLMENT_METRICS,
   ...EVENT_METRICS,
@@ -161,8 +166,22 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
     new DeviceWatch({}, { ...deps, events }),
     new ApplicationController(
       {},
-      { ...deps, events, sha256, scheduler, queues, turn: () => setImmediate() },
+      {
+        ...deps,
+        events,
+        sha256,
+        scheduler,
+        defragmenter: new Defragmenter({ ...deps, events, sha256, scheduler }),
+        queues,
+        turn: () => setImmediate(),
+      },
     ),
+    new ValueService({
+      ...deps,
+      scheduler,
+      solve: solveLinearProgram,
+      turn: () => setImmediate(),
+    }),
     new Autoscaler({}, { ...deps, events }),
     new PriceFeeds({ ...deps, events, source: new UrlPriceSource({ directory: priceDir }) }),
     new GarbageCollector({}, { ...deps, events }),

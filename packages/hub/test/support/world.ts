@@ -8,7 +8,9 @@ import { RecordingMetrics } from "@flotilla/shared/testing/recording-metrics";
 import { SeededRandom } from "@flotilla/shared/testing/seeded-random";
 import { silentLog } from "@flotilla/shared/testing/silent-log";
 import { ApplicationController } from "../../src/app/application/application-controller.ts";
+import { Defragmenter } from "../../src/app/defragment/defragmenter.ts";
 import type { AnyObject, ResourceStore } from "../../src/app/resources/ports.ts";
+import type { QueueStatusWriter } from "../../src/app/scheduling/queue-status.ts";
 import { Scheduler } from "../../src/app/scheduling/scheduler.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { edgeNode, gpus, inventory, reading } from "./node-builders.ts";
@@ -51,12 +53,29 @@ export class World<S extends ResourceStore = MemoryStore> {
     return { store, clock, metrics, log, random, events, sha256 };
   }
 
-  controller(options: { readonly changesMax?: number } = {}): ApplicationController {
-    return new ApplicationController(options, {
+  /** A controller with a scheduler that has seen nothing yet, as after a restart of the hub. */
+  controller(
+    options: {
+      readonly changesMax?: number;
+      readonly queues?: Pick<QueueStatusWriter, "tell">;
+      /** What others do when they have a turn of the event loop. */
+      readonly turn?: () => Promise<void>;
+      readonly scheduler?: Scheduler;
+    } = {},
+  ): ApplicationController {
+    const {
+      queues = { tell: () => undefined },
+      turn = () => Promise.resolve(),
+      scheduler = new Scheduler({ store: this.store }),
+      ...rest
+    } = options;
+    const defragmenter = new Defragmenter({ ...this.deps, scheduler });
+    return new ApplicationController(rest, {
       ...this.deps,
-      scheduler: new Scheduler({ store: this.store }),
-      queues: { tell: () => undefined },
-      turn: () => Promise.resolve(),
+      scheduler,
+      defragmenter,
+      queues,
+      turn,
     });
   }
 

@@ -27,6 +27,33 @@ test("keys are sorted by code unit, undefined members are left out, nothing is s
   );
 });
 
+test("strings are written as JSON.stringify writes them", () => {
+  const units = [
+    " ",
+    "!",
+    '"',
+    "#",
+    "[",
+    "\\",
+    "]",
+    "~",
+    "a",
+    "\n",
+    "\0",
+    "\u007f",
+    "\u2028",
+    "\ud800",
+    "\ufffd",
+  ];
+  const unit = fc.constantFrom(...units);
+  fc.assert(
+    fc.property(fc.oneof(fc.string({ unit: "binary" }), fc.string({ unit })), (text) => {
+      expect(canonicalJson(text)).toBe(JSON.stringify(text));
+    }),
+    PROPERTY,
+  );
+});
+
 test("numbers are printed as RFC 8785 asks", () => {
   expect(canonicalJson([1e21, 1e-7, -0, 4.5, 333333333.3333333])).toBe(
     "[1e+21,1e-7,0,4.5,333333333.3333333]",

@@ -12,25 +12,43 @@ export type Json =
 /** Deepest nesting accepted from outside; JSON.stringify throws near 10,000. */
 export const JSON_DEPTH_MAX = 32;
 
+/** A string that JSON writes as it is, between quotation marks. */
+const PLAIN_TEXT = /^[ !#-[\]-~]*$/;
+
 /**
  * One text per value: keys sorted by code unit, no white space, no undefined (RFC 8785 for the values we use: finite
  * numbers as ECMAScript prints them). What is signed or hashed is always this text.
  */
 export function canonicalJson(value: unknown): string {
-  if (value === null || typeof value === "boolean" || typeof value === "string")
-    return JSON.stringify(value);
+  if (typeof value === "string") return quoted(value);
+  if (value === null || typeof value === "boolean") return String(value);
   if (typeof value === "number") {
     assert(Number.isFinite(value), `a number that JSON cannot carry: ${value}`);
     return JSON.stringify(value);
   }
-  if (Array.isArray(value))
-    return `[${value.map((v) => canonicalJson(v === undefined ? null : v)).join(",")}]`;
+  let text = "";
+  if (Array.isArray(value)) {
+    for (const item of value) {
+      if (text !== "") text += ",";
+      text += canonicalJson(item === undefined ? null : item);
+    }
+    return `[${text}]`;
+  }
   assert(typeof value === "object", `a value that JSON cannot carry: ${typeof value}`);
-  const members = Object.entries(value)
-    .filter(([, v]) => v !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-    .map(([k, v]) => `${JSON.stringify(k)}:${canonicalJson(v)}`);
-  return `{${members.join(",")}}`;
+  const members = value as { readonly [key: string]: unknown };
+  // Sorts by code unit: so it does when it is not told otherwise.
+  for (const key of Object.keys(members).sort()) {
+    const member = members[key];
+    if (member === undefined) continue;
+    if (text !== "") text += ",";
+    text += `${quoted(key)}:${canonicalJson(member)}`;
+  }
+  return `{${text}}`;
+}
+
+/** The test is several times as fast as JSON.stringify, and most strings pass it. */
+function quoted(text: string): string {
+  return PLAIN_TEXT.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
 /** Deepest nesting of a JSON text, counted without parsing it; brackets within strings do not count. */

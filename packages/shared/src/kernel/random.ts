@@ -6,25 +6,26 @@ export interface Random {
   bytes(count: number, label: string): Uint8Array;
 }
 
+/** Two hexadecimal digits of each byte. */
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, b) =>
+  b.toString(16).padStart(2, "0"),
+);
+
 /** Lower-case hexadecimal of `byteCount` random bytes. */
 export function randomHex(random: Random, byteCount: number, label: string): string {
-  return Array.from(random.bytes(byteCount, label), (b) => b.toString(16).padStart(2, "0")).join(
-    "",
-  );
+  return hexOf(random.bytes(byteCount, label));
 }
 
 /** A version 4 UUID (RFC 9562 §5.4). */
 export function uuid(random: Random, label: string): string {
-  const bytes = random.bytes(16, label);
-  const hex = Array.from(bytes, (b, i) => {
-    const masked = i === 6 ? (b & 0x0f) | 0x40 : i === 8 ? (b & 0x3f) | 0x80 : b;
-    return masked.toString(16).padStart(2, "0");
-  }).join("");
-  return [
-    hex.slice(0, 8),
-    hex.slice(8, 12),
-    hex.slice(12, 16),
-    hex.slice(16, 20),
-    hex.slice(20),
-  ].join("-");
+  const hex = hexOf(random.bytes(16, label));
+  // The version is 4; of the variant's digit two bits are 10 and two are left to chance.
+  const variant = (Number.parseInt(hex.charAt(16), 16) & 0x3) | 0x8;
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-${variant.toString(16)}${hex.slice(17, 20)}-${hex.slice(20)}`;
+}
+
+function hexOf(bytes: Uint8Array): string {
+  let hex = "";
+  for (const byte of bytes) hex += HEX[byte];
+  return hex;
 }

@@ -20,6 +20,7 @@ import {
   SiteStatus,
 } from "./resources/edge.ts";
 import { ClusterSpec, ClusterStatus, FleetSpec, FleetStatus } from "./resources/fleet.ts";
+import { MovePlanSpec, MovePlanStatus } from "./resources/move-plan.ts";
 import {
   CrossClusterEndpointSpec,
   NetworkOptimizationPolicySpec,
@@ -111,6 +112,12 @@ export const KINDS = {
     "queues",
     { namespaced: false, shortNames: ["q"] },
     { ...spec(QueueSpec), status: Type.Optional(QueueStatus) },
+  ),
+  MovePlan: kind(
+    "scheduling.kurator.dev",
+    "moveplans",
+    { namespaced: true, shortNames: ["mp"] },
+    { ...spec(MovePlanSpec), status: Type.Optional(MovePlanStatus) },
   ),
   PriorityClass: {
     ...kind(

@@ -53,6 +53,8 @@ interface OpenOptions {
   readonly log: Log;
   /** Page size of a new database; small pages write fewer bytes to flash per commit. Absent: SQLite's own, 4096. */
   readonly pageBytes?: 1024 | 2048 | 4096;
+  /** Pages of the WAL after which it is folded into the database. Default: WAL_CHECKPOINT_PAGES. */
+  readonly walCheckpointPages?: number;
 }
 
 /**
@@ -142,7 +144,7 @@ function openChecked(options: OpenOptions): Database {
     try {
       // Has an effect on an empty file only, and none once it is in WAL mode.
       if (options.pageBytes !== undefined) db.pragma(`page_size = ${options.pageBytes}`);
-      configure(db, options.path);
+      configure(db, options);
       checkSound(db, options.path);
       migrate(db, options.migrations);
       assertFullSync(db);
@@ -160,7 +162,7 @@ function makeFile(path: string): void {
   else closeSync(openSync(path, "ax", FILE_MODE));
 }
 
-function configure(db: Database, path: string): void {
+function configure(db: Database, { path, walCheckpointPages }: OpenOptions): void {
   const mode = db.pragma("journal_mode = WAL", { simple: true });
   if (mode !== "wal" && path !== ":memory:")
     throw new CodedError<SqliteErrorCode>(
@@ -169,7 +171,7 @@ function configure(db: Database, path: string): void {
       { mend: "Put the data folder on a local file system." },
     );
   db.pragma("synchronous = FULL");
-  db.pragma(`wal_autocheckpoint = ${WAL_CHECKPOINT_PAGES}`);
+  db.pragma(`wal_autocheckpoint = ${walCheckpointPages ?? WAL_CHECKPOINT_PAGES}`);
   db.pragma(`journal_size_limit = ${WAL_BYTES_MAX}`);
   db.pragma("cell_size_check = ON");
   db.pragma("trusted_schema = OFF");

@@ -305,7 +305,7 @@ describe("scores", () => {
       candidates.map((c) => [c.node, c.score?.toFixed(3), c.parts?.resource.toFixed(3)]),
     ).toEqual([
       ["b", "0.727", "0.500"],
-      ["a", "0.669", "0.173"],
+      ["a", "0.625", "0.028"],
     ]);
   });
 

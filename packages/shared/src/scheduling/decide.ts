@@ -18,7 +18,7 @@ import { nearest } from "./nearest.ts";
 import { hourlyCost, lowestCost } from "./score/cost.ts";
 import { unknownsOf } from "./score/unknowns.ts";
 import { type ScoreContext, scoreParts, weightedScore } from "./score.ts";
-import { byName, ranked, type Scored } from "./select.ts";
+import { byName, inTieOrder, ranked, type Scored } from "./select.ts";
 
 /** What a decision depends on beside the request and the nodes. */
 export interface Circumstances {
@@ -40,12 +40,11 @@ export function decide(
 ): Decision {
   const fitting: NodeFacts[] = [];
   const rejected: Candidate[] = [];
-  for (const node of snapshot.values()) {
+  for (const node of [...snapshot.values()].toSorted(inTieOrder)) {
     const rejection = firstRejection(request, node, FILTER_NAMES, adjustment);
     if (rejection === undefined) fitting.push(node);
     else rejected.push({ node: node.name, site: node.site.name, ...rejection });
   }
-  rejected.sort((a, b) => byName(a.node, b.node));
   const costMin = lowestCost(
     [...snapshot.values()]
       .filter((node) => mayEverRun(request, node))
@@ -67,6 +66,7 @@ export function decide(
 /** `0/3 nodes fit: 2 Resources (memory: asks 2Gi, 1Gi free), 1 Taints (…)`: the most frequent filter first. */
 export function summary({ candidates, counts }: Pick<Decision, "candidates" | "counts">): string {
   const { fitting, nodes, rejections } = counts ?? countsOf(candidates);
+  if (nodes === 0) return "there is no node yet: enrol one with `flotilla node join-token`";
   const head = `${fitting}/${nodes} nodes fit`;
   if (rejections.length === 0) return head;
   const parts = rejections.map(({ filter, count, reason }) => `${count} ${filter} (${reason})`);

@@ -46,15 +46,22 @@ export function scoreParts(node: NodeFacts, context: ScoreContext): ScoreParts {
 /** Steps of a score; finer differences are noise and decide nothing. */
 export const SCORE_STEPS = 1e6;
 
-/** Weighted sum, rounded to a millionth so that the noise of floating point decides nothing. */
+/**
+ * Weighted sum, rounded to a millionth so that the noise of floating point decides nothing. The topology part is rounded by
+ * itself: the score with another topology part is then this one plus a whole number of steps.
+ */
 export function weightedScore(parts: ScoreParts, weights: ScoreParts): number {
   const sum =
     parts.resource * weights.resource +
     parts.performance * weights.performance +
     parts.cost * weights.cost +
-    parts.compliance * weights.compliance +
-    parts.topology * weights.topology;
-  return Math.round(sum * SCORE_STEPS) / SCORE_STEPS;
+    parts.compliance * weights.compliance;
+  return (Math.round(sum * SCORE_STEPS) + topologySteps(parts.topology, weights)) / SCORE_STEPS;
+}
+
+/** What the topology part adds to a score, in steps. */
+export function topologySteps(topology: number, weights: Pick<ScoreParts, "topology">): number {
+  return Math.round(unit(topology) * weights.topology * SCORE_STEPS);
 }
 
 /**

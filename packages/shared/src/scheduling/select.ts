@@ -1,4 +1,6 @@
 import type { Candidate, ScoreParts } from "../model/resources/edge.ts";
+import { smallNodesFirst } from "./engine/row-order.ts";
+import type { NodeFacts } from "./facts.ts";
 
 /** The third part of a placement: the best of those that fit. */
 
@@ -12,9 +14,18 @@ export interface Scored {
   readonly unknown?: string[];
 }
 
-/** Best first; equal scores by name, so that the same input always gives the same order. */
+/** Best first; equal scores stay in their order. */
 export function ranked(scored: readonly Scored[]): readonly Scored[] {
-  return scored.toSorted((a, b) => b.score - a.score || byName(a.node, b.node));
+  return scored.toSorted((a, b) => b.score - a.score);
+}
+
+/** The order of nodes with equal scores: those with fewer devices first, so that large machines stay whole, then by name. */
+export function inTieOrder(
+  a: Pick<NodeFacts, "name" | "devices">,
+  b: Pick<NodeFacts, "name" | "devices">,
+): number {
+  const byGpus = smallNodesFirst({ gpuCount: a.devices.length }, { gpuCount: b.devices.length });
+  return byGpus || byName(a.name, b.name);
 }
 
 /** Most candidates stored with an assignment. */

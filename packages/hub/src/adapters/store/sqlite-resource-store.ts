@@ -42,6 +42,8 @@ export const LOG_LINES_MIN = 1_000;
 export const RING_LINES = 10_000;
 /** More lines than a hub writes between two copies of its database: half an hour of 5,000 a second. */
 const LOST_LINES_MAX = 10_000_000;
+/** The WAL is folded into the database after this many pages (4 MiB, its length): a page that is written often is folded once. */
+const HUB_WAL_CHECKPOINT_PAGES = 1_024;
 /** Commits in one transaction; those beyond wait for the next one. */
 export const BATCH_COMMITS_MAX = 1_000;
 /** Commits that wait; beyond, a commit is refused with `store-overloaded`. */
@@ -107,6 +109,7 @@ export class SqliteResourceStore implements ResourceStore {
       path: this.#path,
       migrations: STORE_MIGRATIONS,
       log: deps.log,
+      walCheckpointPages: HUB_WAL_CHECKPOINT_PAGES,
     });
     this.#db = opened.db;
     this.outcome = opened.outcome;

@@ -1,4 +1,4 @@
-import { isDeepStrictEqual } from "node:util";
+import { must } from "@flotilla/shared/kernel/assert";
 import { CodedError } from "@flotilla/shared/kernel/errors";
 import type {
   AnyObject,
@@ -9,6 +9,7 @@ import type {
   StoreErrorCode,
 } from "../../app/resources/ports.ts";
 import type { ObjectTable } from "./object-table.ts";
+import { freezeDeep, storedCopy } from "./stored-copy.ts";
 
 /** Largest stored object as JSON, in UTF-16 units; etcd's default limit for a request is the same. */
 export const OBJECT_LENGTH_MAX: number = 1_536 * 1024;
@@ -99,16 +100,16 @@ function stageChange(
       text: undefined,
     };
   }
-  // Through JSON, so that memory holds what the disk holds, shares nothing with the caller, and knows no undefined.
-  const text = JSON.stringify(withRevision(change.object, revision));
+  const object = storedObject(change.object, current, revision);
+  if (object === current) return undefined;
+  // Of the copy, so that memory holds what the disk holds.
+  const text = JSON.stringify(object);
   if (text.length > OBJECT_LENGTH_MAX)
     throw new CodedError<StoreErrorCode>(
       "object-too-large",
       `${key.kind} ${key.namespace}/${key.name} has ${text.length} characters, the most is ${OBJECT_LENGTH_MAX}`,
       { mend: "Split the object, or move what is large into an artifact." },
     );
-  const object = parseObject(text, revision);
-  if (current !== undefined && sameContent(current, object)) return undefined;
   return current === undefined
     ? { entry: { revision, type: "ADDED", key, object }, text }
     : { entry: { revision, type: "MODIFIED", key, object, previous: current }, text };
@@ -120,9 +121,19 @@ function expectationHolds(expect: Change["expect"], current: AnyObject | undefin
   return current !== undefined && revisionOf(current) === expect;
 }
 
-function sameContent(current: AnyObject, next: AnyObject): boolean {
-  const revision = revisionOf(current);
-  return isDeepStrictEqual(withRevision(next, revision), withRevision(current, revision));
+/** The object as it is kept, at this revision; `current` itself when the object says nothing else. */
+function storedObject(
+  object: AnyObject,
+  current: AnyObject | undefined,
+  revision: number,
+): AnyObject {
+  if (current === undefined) return copyOf(withRevision(object, revision));
+  const copied = copyOf(withRevision(object, revisionOf(current)), current);
+  return copied === current ? current : freezeDeep(withRevision(copied, revision));
+}
+
+function copyOf(object: AnyObject, current?: AnyObject): AnyObject {
+  return must(storedCopy(object, current), "an object is JSON");
 }
 
 function withRevision(object: AnyObject, revision: number): AnyObject {
@@ -131,11 +142,4 @@ function withRevision(object: AnyObject, revision: number): AnyObject {
 
 function textOf(key: ResourceKey): string {
   return `${key.kind}\0${key.namespace}\0${key.name}`;
-}
-
-function freezeDeep<T>(value: T): T {
-  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
-  Object.freeze(value);
-  for (const member of Object.values(value)) freezeDeep(member);
-  return value;
 }

@@ -17,22 +17,25 @@ import { drainedNode } from "../../domain/scheduling/drain.ts";
 import { changeOf } from "../control/change.ts";
 import { PassLoop } from "../control/pass-loop.ts";
 import { concerns } from "../control/relevance.ts";
+import type { Defragmenter } from "../defragment/defragmenter.ts";
 import type { Sha256 } from "../desired/ports.ts";
 import type { EventRecorder } from "../events/event-recorder.ts";
 import type { Change, ResourceStore, StoreErrorCode } from "../resources/ports.ts";
 import { idOf } from "../scheduling/assignment-index.ts";
 import { KINDS_SEEN, type MirrorChanges } from "../scheduling/fleet-mirror.ts";
 import type { QueueStatusWriter } from "../scheduling/queue-status.ts";
-import type { Batch, Scheduler } from "../scheduling/scheduler.ts";
+import type { Batch, QueueOutcome, Scheduler } from "../scheduling/scheduler.ts";
 import { idOfWant } from "../scheduling/wanted-instance.ts";
 import { planInputOf } from "./plan-input.ts";
 
 /** Most new instances of one component in one plan: a commit stays small enough to hold up nothing else for long. */
 export const PLAN_CHANGES_MAX = 200;
 /** Applications that are planned before others get a turn of the event loop. */
-const PLANS_PER_TURN = 50;
+export const PLANS_PER_TURN = 50;
+/** Commits that share an fsync; between them others get a turn of the event loop. */
+export const COMMITS_PER_TURN = 500;
 /** Rounds within a pass: one that was made undone by another writer is decided anew, at most so often. */
-const ROUNDS_MAX = 50;
+export const PASS_ROUNDS_MAX = 50;
 
 /**
  * Turns Applications into Assignments. A pass plans every Application that something may have changed for, has the
@@ -50,6 +53,10 @@ export class ApplicationController implements Service {
   /** Applications for which time alone may change something: a standby whose first candidate is healthy again. */
   readonly #timed = new Set<string>();
   readonly #nodes = new Set<string>();
+  /** How the queues stood after the last round of this pass. */
+  #standing: QueueOutcome | undefined;
+  /** Whether something has changed in this pass. */
+  #hasNews = false;
 
   constructor(
     options: {
@@ -79,16 +86,21 @@ export class ApplicationController implements Service {
 
   /** One look at what may have changed. Rejects when the store fails; the next pass takes up where it ended. */
   async pass(signal?: AbortSignal): Promise<void> {
-    const { scheduler, metrics } = this.#deps;
-    const isNews = this.#note(scheduler.mirror.takeChanges());
+    const { scheduler, metrics, defragmenter } = this.#deps;
+    this.#standing = undefined;
+    this.#hasNews = this.#note(scheduler.mirror.takeChanges());
     // Nothing has changed, so this pass is there for what was missed: everything is looked at.
-    if (!isNews) this.#noteAll();
+    if (!this.#hasNews) this.#noteAll();
+    // Before anything else is decided, for what a plan of moves gives up is not to be moved twice.
+    await defragmenter.advance();
+    this.#note(scheduler.mirror.takeChanges());
     for (const id of this.#timed) this.#dirty.add(id);
-    for (let round = 0; round < ROUNDS_MAX && this.#hasWork; round++) {
+    for (let round = 0; round < PASS_ROUNDS_MAX && this.#hasWork; round++) {
       if (signal?.aborted === true) return;
       await this.#round();
-      this.#note(scheduler.mirror.takeChanges());
+      if (this.#note(scheduler.mirror.takeChanges())) this.#hasNews = true;
     }
+    if (!this.#hasWork) await defragmenter.consider(this.#standing, { hasNews: this.#hasNews });
     this.#surveyQueues();
     await this.#markDrained();
     metrics.set("flotilla_hub_instances_unplaced", scheduler.mirror.assignments.waitingCount);
@@ -117,17 +129,43 @@ export class ApplicationController implements Service {
   async #round(): Promise<void> {
     const { scheduler, clock } = this.#deps;
     const plans = await this.#planDirty();
+    // What was written while others had a turn is planned by the next round; what it waited for before does not count any more.
+    this.#note(scheduler.mirror.takeChanges());
+    for (const id of this.#dirty) if (!plans.has(id)) scheduler.setAside(id);
     this.#mayPlaceMore = false;
     const { instancesMax } = this.#batching();
     const batch = scheduler.decide([...plans.values()], { nowMs: clock.wallMs(), instancesMax });
-    for (const id of batch.applicationIds)
-      if (!plans.has(id)) {
-        const plan = this.#plan(id);
-        if (plan !== undefined) plans.set(id, plan);
-      }
+    if (!this.#planDecided(plans, batch)) return;
     if (batch.isFull) this.#mayPlaceMore = true;
+    this.#standing = batch.queues;
     if (batch.queues !== undefined) this.#deps.queues.tell(batch.queues);
     await this.#commitAll(plans, batch);
+  }
+
+  /**
+   * Plans also those that were planned in an earlier round, so that what was decided about them can be committed. False: one of them cannot
+   * be planned any more; all is given back, for others may have been decided on the strength of it.
+   */
+  #planDecided(plans: Map<string, Plan>, { applicationIds, outcomes, evictions }: Batch): boolean {
+    const { scheduler } = this.#deps;
+    const lost: string[] = [];
+    for (const id of applicationIds) {
+      if (plans.has(id)) continue;
+      const plan = this.#plan(id);
+      if (plan === undefined) lost.push(id);
+      else plans.set(id, plan);
+    }
+    if (lost.length > 0) {
+      scheduler.giveBack(outcomes.keys());
+      scheduler.giveBack(evictions.keys());
+      for (const id of plans.keys()) this.#dirty.add(id);
+      for (const id of lost) scheduler.forget(id);
+      return false;
+    }
+    // An earlier plan may have asked for more instances than the one that is committed.
+    const wanted = new Set([...plans.values()].flatMap((p) => p.wants.map((w) => idOfWant(p, w))));
+    scheduler.giveBack([...outcomes.keys()].filter((id) => !wanted.has(id)));
+    return true;
   }
 
   /** Queues are told how they stand also when nothing waits. */
@@ -162,15 +200,29 @@ export class ApplicationController implements Service {
       [...plans].filter(([id]) => linked.has(id)),
       ...[...plans].filter(([id]) => !linked.has(id)).map((entry) => [entry]),
     ];
-    const results = await Promise.allSettled(
-      groups.map((group) =>
-        this.#commit(
-          group.map(([, plan]) => plan),
-          batch,
+    for (let first = 0; first < groups.length; first += COMMITS_PER_TURN) {
+      const some = groups.slice(first, first + COMMITS_PER_TURN);
+      const results = await Promise.allSettled(
+        some.map((group) =>
+          this.#commit(
+            group.map(([, plan]) => plan),
+            batch,
+          ),
         ),
-      ),
-    );
-    for (const result of results) if (result.status === "rejected") throw result.reason;
+      );
+      const failed = results.find((result) => result.status === "rejected");
+      if (failed === undefined) continue;
+      // The store is not well: what was not tried is given back, and all is looked at again by the next pass.
+      for (const group of groups.slice(first + COMMITS_PER_TURN)) this.#leave(group);
+      throw failed.reason;
+    }
+  }
+
+  #leave(group: readonly (readonly [string, Plan])[]): void {
+    for (const [id, plan] of group) {
+      this.#dirty.add(id);
+      this.#giveBack([plan]);
+    }
   }
 
   /** Undefined when there is nothing to plan: it is gone, or going, or cannot be planned. */
@@ -334,6 +386,8 @@ function changesOf(application: ObjectOf<"Application">, plan: Completed): reado
 interface ApplicationDeps {
   readonly store: ResourceStore;
   readonly scheduler: Scheduler;
+  /** Works on the same scheduler, within the passes. */
+  readonly defragmenter: Pick<Defragmenter, "advance" | "consider">;
   /** Hears how the queues stand after each round. */
   readonly queues: Pick<QueueStatusWriter, "tell">;
   readonly events: Pick<EventRecorder, "record">;

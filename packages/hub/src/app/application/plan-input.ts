@@ -40,6 +40,8 @@ export function planInputOf(application: Application, sources: Sources): ReadInp
     roomsOf: (request, options) => scheduler.roomsOf(request, options),
     weights: weightsOf(profile?.spec),
     profileFound: schedulingProfile === undefined || profile !== undefined,
+    priorityClassExists: (priorityClass) =>
+      store.get("PriorityClass", "", priorityClass) !== undefined,
     ...(fleet === undefined ? {} : { fleet }),
     ...(policy === undefined ? {} : { policy: policy.spec }),
   };

@@ -4,7 +4,6 @@ import { isoTime } from "@flotilla/shared/kernel/iso-time";
 import type { Random } from "@flotilla/shared/kernel/random";
 import { type DesiredInstance, DesiredState } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
-import type { ProbePlan } from "@flotilla/shared/model/measures";
 import { withCondition } from "@flotilla/shared/model/metadata";
 import { encode } from "@flotilla/shared/protocol/codec";
 import { DOWN_MESSAGE_BYTES_MAX } from "@flotilla/shared/protocol/limits";
@@ -13,8 +12,10 @@ import {
   type Compiled,
   compileDesired,
   DESIRED_INSTANCES_MAX,
+  type DesiredTexts,
   desiredContent,
   desiredPayload,
+  desiredTexts,
 } from "../../domain/desired/compile.ts";
 import { changeOf } from "../control/change.ts";
 import type { EventRecorder } from "../events/event-recorder.ts";
@@ -35,6 +36,11 @@ export type CompileOutcome =
 
 /** Condition of a node whose desired state is larger than a message may be. */
 const TOO_LARGE = "DesiredStateTooLarge";
+
+/** Most bytes that a UTF-16 unit of JSON text becomes in a message: 3 in UTF-8, 2 for a quotation mark or backslash. */
+const BYTES_PER_UNIT_MAX = 3;
+/** More than the envelope, the signature and the key's name take. */
+const AROUND_PAYLOAD_BYTES_MAX = 4096;
 
 interface Deps {
   readonly store: ResourceStore;
@@ -65,14 +71,14 @@ export class DesiredCompiler {
     for (const { assignment, reason, message } of compiled.heldBack)
       this.#deps.events.record({ about: assignment, type: "Warning", reason, message });
     const probe = this.#deps.probes.planOf(nodeId);
-    const contentDigest = sha256(desiredContent(compiled.instances, probe));
+    const texts = desiredTexts(compiled.instances, probe);
+    const contentDigest = sha256(desiredContent(texts));
     if (
       isCurrent(stored, { contentDigest, keyId: signer.keyId }, above) ||
       (probe === undefined && isFirstAndEmpty(stored, compiled, above))
     )
       return this.#settle(node, stored);
-    const content = { instances: compiled.instances, ...(probe === undefined ? {} : { probe }) };
-    const next = this.#signed(nodeId, content, {
+    const next = this.#signed(nodeId, texts, {
       revision: Math.max(stored?.revision ?? 0, above) + 1,
       contentDigest,
     });
@@ -94,26 +100,25 @@ export class DesiredCompiler {
       nodeId,
       assignments.of(nodeId),
       (namespace, name) => store.get("Secret", namespace, name),
-      instancesOf(stored),
+      () => instancesOf(stored),
     );
   }
 
   #signed(
     nodeId: NodeId,
-    content: { readonly instances: readonly DesiredInstance[]; readonly probe?: ProbePlan },
+    texts: DesiredTexts,
     numbered: Pick<StoredDesired, "revision" | "contentDigest">,
   ): StoredDesired {
     const { signer, clock } = this.#deps;
-    const payload = desiredPayload({
-      nodeId,
-      revision: numbered.revision,
-      issuedAt: isoTime(clock.wallMs()),
-      ...content,
-    });
+    const issuedAt = isoTime(clock.wallMs());
+    const payload = desiredPayload({ nodeId, revision: numbered.revision, issuedAt }, texts);
     return { nodeId, ...numbered, payload, signature: signer.sign(payload), keyId: signer.keyId };
   }
 
+  /** Never less than the message has; exactly that where it matters. */
   #messageBytes({ payload, signature, keyId }: StoredDesired): number {
+    const atMost = payload.length * BYTES_PER_UNIT_MAX + AROUND_PAYLOAD_BYTES_MAX;
+    if (atMost <= DOWN_MESSAGE_BYTES_MAX) return atMost;
     const body = { payload, signature, keyId };
     return encode({ ...downEnvelope(this.#deps), kind: "desired", body }).byteLength;
   }

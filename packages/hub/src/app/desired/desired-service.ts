@@ -16,8 +16,10 @@ import type { LogEntry, ResourceStore } from "../resources/ports.ts";
 import { DesiredCompiler } from "./desired-compiler.ts";
 import type { DesiredSigner, Sha256 } from "./ports.ts";
 
-/** How long changes are gathered before the nodes that they touch are compiled, milliseconds. */
-export const DESIRED_COALESCE_MS = 10;
+/** How long it must be quiet before the nodes that changes touch are compiled, milliseconds: one change waits so long. */
+const DESIRED_COALESCE_MS = 10;
+/** While changes keep coming they are gathered this long at most, milliseconds: many placements on a node make one revision. */
+export const DESIRED_GATHER_MS_MAX = 100;
 /** Most nodes compiled at a time; their commits share an fsync. */
 const DESIRED_BATCH_LENGTH_MAX = 50;
 /** Wait after a failure of the store. */
@@ -48,6 +50,8 @@ export class DesiredService implements Service {
   readonly #waiting = new Map<NodeId, number>();
   /** Node → revision to be above, once the controllers had time to place what belongs there. */
   readonly #raising = new Map<NodeId, { readonly above: number; readonly dueBootMs: number }>();
+  /** How often a node was marked; tells whether changes keep coming. */
+  #lookCount = 0;
   #wake: () => void = () => {};
 
   constructor(deps: {
@@ -84,8 +88,8 @@ export class DesiredService implements Service {
       for (const node of this.#store.list("EdgeNode")) this.#look(node.metadata.name);
       for (let failures = 0; !signal.aborted; ) {
         await this.#somethingWaits(signal);
-        await this.#sleep(DESIRED_COALESCE_MS, signal);
-        const failed = await this.#compileBatch();
+        await this.#gather(signal);
+        const failed = await this.#compileWaiting(signal);
         failures = failed ? failures + 1 : 0;
         if (failed) await this.#sleep(exponentialMs(DESIRED_RETRY, failures), signal);
       }
@@ -97,10 +101,15 @@ export class DesiredService implements Service {
 
   /**
    * A node has said which revision it has accepted. Below ours: it is told (again). Above ours: this hub has forgotten
-   * revisions, as after a restore from a backup; ours is raised above it, for a node takes only revisions that grow.
+   * revisions, as after a restore from a backup; ours is raised above it, for a node takes only revisions that grow. So it is
+   * when a node that this hub has never heard of has accepted something: whatever its number, it was not this hub's.
    */
-  observed(nodeId: NodeId, acceptedRevision: number): void {
+  observed(nodeId: NodeId, acceptedRevision: number, isFirstWord = false): void {
     const revision = this.#store.desired(nodeId)?.revision ?? 0;
+    if (isFirstWord && acceptedRevision > 0) {
+      this.#raise(nodeId, acceptedRevision, revision);
+      return;
+    }
     if (acceptedRevision < revision) void this.#notify(nodeId, revision);
     if (acceptedRevision > revision) this.#raise(nodeId, acceptedRevision);
   }
@@ -118,7 +127,7 @@ export class DesiredService implements Service {
     return { ...envelope, kind: "desired", body: { payload, signature, keyId } };
   }
 
-  #raise(nodeId: NodeId, above: number): void {
+  #raise(nodeId: NodeId, above: number, ownRevision = 0): void {
     const node = this.#store.get("EdgeNode", "", nodeId);
     if (node === undefined) return;
     const isPlausible = above <= DESIRED_REVISION_MAX;
@@ -133,7 +142,7 @@ export class DesiredService implements Service {
     if (!isPlausible) return;
     const dueBootMs =
       this.#raising.get(nodeId)?.dueBootMs ?? this.#clock.bootMs() + RAISE_SETTLE_MS;
-    this.#raising.set(nodeId, { above, dueBootMs });
+    this.#raising.set(nodeId, { above: Math.max(above, ownRevision), dueBootMs });
     this.#wake();
   }
 
@@ -152,6 +161,7 @@ export class DesiredService implements Service {
     const nodeId = parseNodeId(name);
     if (nodeId === undefined) return;
     this.#waiting.set(nodeId, Math.max(above, this.#waiting.get(nodeId) ?? 0));
+    this.#lookCount++;
     this.#wake();
   }
 
@@ -194,6 +204,25 @@ export class DesiredService implements Service {
 
   #sleep(ms: number, signal: AbortSignal): Promise<void> {
     return this.#clock.sleep(ms, signal).catch(() => {});
+  }
+
+  /** Returns when it is quiet, or enough was waited. */
+  async #gather(signal: AbortSignal): Promise<void> {
+    const untilBootMs = this.#clock.bootMs() + DESIRED_GATHER_MS_MAX;
+    for (let seen = -1; seen !== this.#lookCount && this.#clock.bootMs() < untilBootMs; ) {
+      seen = this.#lookCount;
+      await this.#sleep(DESIRED_COALESCE_MS, signal);
+      if (signal.aborted) return;
+    }
+  }
+
+  /** Compiles as many nodes as wait now. True when one could not be stored. */
+  async #compileWaiting(signal: AbortSignal): Promise<boolean> {
+    for (let left = this.#waiting.size; left > 0; left -= DESIRED_BATCH_LENGTH_MAX) {
+      if (await this.#compileBatch()) return true;
+      if (signal.aborted) break;
+    }
+    return false;
   }
 
   /** True when one of the nodes could not be stored; it waits again. */

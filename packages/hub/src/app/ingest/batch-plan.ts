@@ -40,7 +40,12 @@ export type Effect =
   | { readonly kind: "taken"; readonly stream: string; readonly messageId: string }
   | { readonly kind: "epoch-behind"; readonly nodeId: NodeId; readonly seenEpoch: number }
   | { readonly kind: "rebirth"; readonly nodeId: NodeId }
-  | { readonly kind: "accepted-revision"; readonly nodeId: NodeId; readonly revision: number }
+  | {
+      readonly kind: "accepted-revision";
+      readonly nodeId: NodeId;
+      readonly revision: number;
+      readonly isFirstWord: boolean;
+    }
   | { readonly kind: "desired-get"; readonly nodeId: NodeId; readonly haveRevision: number }
   | {
       readonly kind: "log-chunk";
@@ -148,7 +153,9 @@ export class BatchPlan {
     for (const assignment of observed.assignments) this.#stage(assignment, assignment);
     this.#effects.push({ kind: "counted", message: message.kind });
     const revision = observation.reported?.acceptedRevision;
-    if (revision !== undefined) this.#effects.push({ kind: "accepted-revision", nodeId, revision });
+    const isFirstWord = node.status?.acceptedRevision === undefined;
+    if (revision !== undefined)
+      this.#effects.push({ kind: "accepted-revision", nodeId, revision, isFirstWord });
     if (observed.unassignedCount > 0)
       this.#effects.push({ kind: "unassigned", count: observed.unassignedCount });
     for (const happening of observed.happenings)

@@ -42,8 +42,8 @@ interface Deps {
   readonly assignments: Pick<NodeAssignments, "of">;
   readonly events: Pick<EventRecorder, "record">;
   readonly desired: {
-    /** The node has said which revision it has accepted. */
-    observed(nodeId: NodeId, acceptedRevision: number): void;
+    /** The node has said which revision it has accepted; `isFirstWord`: never before, as far as this hub's store knows. */
+    observed(nodeId: NodeId, acceptedRevision: number, isFirstWord: boolean): void;
     answerDesiredGet(nodeId: NodeId, haveRevision: number): DownMessage | undefined;
   };
   readonly logs: {
@@ -254,7 +254,7 @@ export class IngestService implements UplinkHandler {
           body: { reason: "the hub has no birth of this epoch" },
         });
       case "accepted-revision":
-        return desired.observed(effect.nodeId, effect.revision);
+        return desired.observed(effect.nodeId, effect.revision, effect.isFirstWord);
       case "desired-get": {
         const answer = desired.answerDesiredGet(effect.nodeId, effect.haveRevision);
         return answer === undefined ? undefined : this.#send(effect.nodeId, answer);

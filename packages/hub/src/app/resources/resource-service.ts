@@ -253,6 +253,10 @@ function writable(kind: ServedKind, verb: string): KindName {
     throw methodNotAllowed(
       `assignments are made by the hub: ${verb} is not supported, change the Application instead`,
     );
+  if (kind === "MovePlan")
+    throw methodNotAllowed(
+      `move plans are made by the hub: ${verb} is not supported, delete one to stop it`,
+    );
   return kind;
 }
 

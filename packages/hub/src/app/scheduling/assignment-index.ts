@@ -12,6 +12,11 @@ export function applicationIdOf({ metadata, spec }: Assignment): string {
   return `${metadata.namespace ?? ""}/${spec.application}`;
 }
 
+/** `namespace/name` of the Application of a job: a job is a component, `namespace/application/component`. */
+export function applicationIdOfJob(jobId: string): string {
+  return jobId.slice(0, jobId.lastIndexOf("/"));
+}
+
 /** All Assignments by id, by Application and by node, so that a change of one looks at few. */
 export class AssignmentIndex {
   readonly #all = new Map<string, Assignment>();

@@ -1,13 +1,18 @@
+import { jsonEqual } from "@flotilla/shared/kernel/json";
 import type { KindName, ObjectOf } from "@flotilla/shared/model/kinds";
 import type { NodeFacts, SiteFacts, Use } from "@flotilla/shared/scheduling/facts";
+import { ObservedMix } from "@flotilla/shared/scheduling/fleet/observed-mix";
+import type { MixEntry } from "@flotilla/shared/scheduling/gpu/request-mix";
 import { PriceBook } from "@flotilla/shared/scheduling/prices/price-book";
+import { idOfMovePlan } from "../../domain/defragment/move-plan.ts";
 import { DeviceClaims } from "../../domain/scheduling/device-claims.ts";
 import { claimOf, devicesInUse } from "../../domain/scheduling/device-state.ts";
 import { nodeFacts, siteFacts, usedBy } from "../../domain/scheduling/snapshot.ts";
 import { concerns } from "../control/relevance.ts";
 import { isAssignment } from "../node/node-assignments.ts";
 import type { LogEntry, ResourceStore } from "../resources/ports.ts";
-import { AssignmentIndex, applicationIdOf, idOf } from "./assignment-index.ts";
+import { AssignmentIndex, applicationIdOf, applicationIdOfJob, idOf } from "./assignment-index.ts";
+import { RoomHolds } from "./room-holds.ts";
 
 /** Kinds that placement is made from. */
 export const KINDS_SEEN: readonly KindName[] = [
@@ -23,6 +28,7 @@ export const KINDS_SEEN: readonly KindName[] = [
   "ConfigMap",
   "Queue",
   "PriorityClass",
+  "MovePlan",
 ];
 
 /** Lines of the log that are read at a time. */
@@ -61,6 +67,10 @@ class Noted {
  */
 export class FleetMirror {
   readonly assignments = new AssignmentIndex();
+  /** What was asked for, of all that is placed or was since the hub started: what GPUs are worth is made from it. */
+  readonly mix = new ObservedMix();
+  /** Room that move plans keep for whom they make it. */
+  readonly holds: RoomHolds;
   readonly #store: ResourceStore;
   readonly #table: Table;
   readonly #sites = new Map<string, ObjectOf<"Site">>();
@@ -79,6 +89,7 @@ export class FleetMirror {
   constructor(deps: { readonly store: ResourceStore; readonly table: Table }) {
     this.#store = deps.store;
     this.#table = deps.table;
+    this.holds = new RoomHolds({ table: deps.table, assignments: this.assignments });
   }
 
   /** Sites by name. */
@@ -131,6 +142,7 @@ export class FleetMirror {
     this.#table.unassign(id);
     if (assignment?.spec.node !== undefined)
       this.#table.assign(id, assignment.spec.node, usedBy(assignment));
+    this.holds.follow(id);
   }
 
   /** Everything from the objects themselves: at the start, and when the log does not reach back far enough. */
@@ -141,12 +153,15 @@ export class FleetMirror {
     for (const { metadata } of this.#nodes.values()) this.#dropNode(metadata.name);
     for (const assignment of this.assignments.values()) this.#table.unassign(idOf(assignment));
     this.assignments.clear();
+    this.mix.clear();
+    this.holds.clear();
     this.#sites.clear();
     this.#siteFacts.clear();
     this.#readPrices();
     for (const site of store.list("Site")) this.#putSite(site);
     for (const node of store.list("EdgeNode")) this.#putNode(node);
     for (const assignment of store.list("Assignment")) this.#putAssignment(assignment);
+    for (const plan of store.list("MovePlan")) this.holds.put(plan);
     for (const name of this.#nodes.keys()) noted.nodes.add(name);
     noted.all = true;
     noted.roomMayHaveGrown = true;
@@ -160,6 +175,7 @@ export class FleetMirror {
     if (isNode(object)) this.#followNode(object, { gone, matters }, noted);
     else if (isAssignment(object)) this.#followAssignment(object, { gone, matters, isOwn }, noted);
     else if (isSite(object)) this.#followSite(object, gone, noted);
+    else if (isMovePlan(object)) this.#followMovePlan(object, gone, noted);
     else if (isOwn) return;
     else if (key.kind === "Application") noted.applications.add(`${key.namespace}/${key.name}`);
     else if (matters) {
@@ -190,6 +206,7 @@ export class FleetMirror {
     if (gone) {
       this.assignments.delete(id);
       this.#table.unassign(id);
+      this.holds.follow(id);
     } else this.#putAssignment(assignment);
     this.#refreshRivals(before?.spec.node);
     if (!matters) return;
@@ -211,6 +228,14 @@ export class FleetMirror {
       if (object !== undefined) this.#putNode(object);
     }
     noted.all = true;
+    noted.roomMayHaveGrown = true;
+  }
+
+  /** What room is made for is told how far it is, and may take it. */
+  #followMovePlan(plan: ObjectOf<"MovePlan">, gone: boolean, noted: Noted): void {
+    if (gone) this.holds.drop(idOfMovePlan(plan));
+    else this.holds.put(plan);
+    noted.applications.add(applicationIdOfJob(plan.spec.job));
     noted.roomMayHaveGrown = true;
   }
 
@@ -275,12 +300,30 @@ export class FleetMirror {
   }
 
   #putAssignment(assignment: ObjectOf<"Assignment">): void {
-    this.assignments.put(assignment);
     const { node } = assignment.spec;
     const id = idOf(assignment);
+    const before = this.assignments.get(id);
+    this.assignments.put(assignment);
+    if (node !== undefined && !isAskedAgain(before, assignment))
+      this.mix.add(this.#ask(assignment));
     if (node === undefined) this.#table.unassign(id);
     else this.#table.assign(id, node, usedBy(assignment));
+    this.holds.follow(id);
     this.#refreshRivals(node);
+  }
+
+  /** What it asks for, of GPUs and beside them. A MIG device is no part of a card. */
+  #ask({ spec }: ObjectOf<"Assignment">): Omit<MixEntry, "count"> {
+    const { node = "", requests, devices = [] } = spec;
+    const told = this.#facts.get(node)?.devices ?? [];
+    const cards = devices.filter(
+      ({ uuid }) => told.find((d) => d.uuid === uuid)?.migProfile === undefined,
+    );
+    return {
+      milliCpu: requests.milliCpu,
+      gpuCount: cards.length,
+      gpuMilli: cards[0]?.milli ?? 0,
+    };
   }
 }
 
@@ -290,8 +333,25 @@ interface Followed {
   readonly matters: boolean;
 }
 
+/** Whether it was placed before and asks for the same: a move or another status is no request. */
+function isAskedAgain(
+  before: ObjectOf<"Assignment"> | undefined,
+  { spec }: ObjectOf<"Assignment">,
+): boolean {
+  if (before?.spec.node === undefined) return false;
+  const milliOf = ({ devices = [] }: typeof spec): readonly number[] => devices.map((d) => d.milli);
+  return (
+    before.spec.requests.milliCpu === spec.requests.milliCpu &&
+    jsonEqual(milliOf(before.spec), milliOf(spec))
+  );
+}
+
 function isNode(object: LogEntry["object"]): object is ObjectOf<"EdgeNode"> {
   return object.kind === "EdgeNode";
+}
+
+function isMovePlan(object: LogEntry["object"]): object is ObjectOf<"MovePlan"> {
+  return object.kind === "MovePlan";
 }
 
 function isSite(object: LogEntry["object"]): object is ObjectOf<"Site"> {

@@ -40,3 +40,10 @@ export class Neighbours {
     return counts;
   }
 }
+
+/** The same for an instance that may go to this node alone; undefined: to any. */
+export function boundTo(node: string | undefined, adjustment: Adjustment): Adjustment {
+  if (node === undefined) return adjustment;
+  const only = { sites: new Set<string>(), nodes: new Set([node]), reason: `asks for ${node}` };
+  return { ...adjustment, required: [...(adjustment.required ?? []), only] };
+}

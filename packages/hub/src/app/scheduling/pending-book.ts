@@ -1,3 +1,4 @@
+import { parseIsoTimeMs } from "@flotilla/shared/kernel/iso-time";
 import type { FleetTable } from "@flotilla/shared/scheduling/fleet/fleet-table";
 import type { RoundJob, RoundMember } from "@flotilla/shared/scheduling/round/types";
 import { isFailed, isSucceeded } from "../../domain/application/instance-state.ts";
@@ -24,7 +25,7 @@ export class PendingBook {
   /** These have a place. */
   drop(ids: ReadonlySet<string>): void {
     if (ids.size === 0) return;
-    for (const [applicationId, waiting] of [...this.#byApplication]) {
+    for (const [applicationId, waiting] of this.#byApplication) {
       const left = waiting.filter(({ id }) => !ids.has(id));
       if (left.length === 0) this.#byApplication.delete(applicationId);
       else if (left.length < waiting.length) this.#byApplication.set(applicationId, left);
@@ -74,10 +75,11 @@ function jobOf(
     deps.running.traitsOf(applicationId, component);
   const plan = waiting[0]?.plan;
   const own = plan?.draft.of(component) ?? [];
-  const createdMs = waiting.map(({ want }) =>
-    Date.parse(want.before?.metadata.creationTimestamp ?? ""),
+  const pendingSinceMs = waiting.reduce(
+    (ms, { want }) =>
+      Math.min(ms, parseIsoTimeMs(want.before?.metadata.creationTimestamp ?? "") ?? ms),
+    deps.nowMs,
   );
-  const pendingSinceMs = Math.min(deps.nowMs, ...createdMs.filter(Number.isFinite));
   return {
     id: `${applicationId}/${component}`,
     ...(queue === undefined ? {} : { queue }),

@@ -2,19 +2,25 @@ import type { Clock } from "@flotilla/shared/kernel/clock";
 import { isoTime } from "@flotilla/shared/kernel/iso-time";
 import { jsonEqual } from "@flotilla/shared/kernel/json";
 import type { Log, Metrics, Service } from "@flotilla/shared/kernel/service";
+import type { QueueShare } from "@flotilla/shared/scheduling/round/types";
 import { queueWithStatus } from "../../domain/scheduling/queue-status.ts";
 import { changeOf } from "../control/change.ts";
-import type { ResourceStore } from "../resources/ports.ts";
+import type { CommitResult, ResourceStore } from "../resources/ports.ts";
 import type { QueueOutcome } from "./scheduler.ts";
 
 /** How often the status of queues is written at most: rounds come faster than anybody reads. */
 export const QUEUE_STATUS_INTERVAL_MS = 1_000;
+
+/** Queues that metrics tell of; those that a hub meets after so many are in their status alone. */
+export const QUEUES_MEASURED_MAX = 200;
 
 /** Writes how the queues stand into their status and into metrics. What a newer round says replaces what was not written yet. */
 export class QueueStatusWriter implements Service {
   readonly name = "queue-status";
   readonly #deps: QueueStatusDeps;
   #told: QueueOutcome | undefined;
+  /** A series of metrics is never taken back, so that deleted queues count too. */
+  readonly #measured = new Set<string>();
   #wake: () => void = () => {};
 
   constructor(deps: QueueStatusDeps) {
@@ -49,14 +55,11 @@ export class QueueStatusWriter implements Service {
 
   /** Writes what has changed. A conflict is left to the next round. */
   async write({ shares, problems, reservation }: QueueOutcome): Promise<void> {
-    const { store, clock, metrics } = this.#deps;
+    const { store, clock } = this.#deps;
     const byQueue = new Map(shares.map((s) => [s.queue, s]));
-    for (const { queue, share, fairShare, pendingJobs } of shares) {
-      metrics.set("flotilla_hub_queue_share", share, { queue });
-      metrics.set("flotilla_hub_queue_fair_share", fairShare, { queue });
-      metrics.set("flotilla_hub_queue_pending_jobs", pendingJobs, { queue });
-    }
+    this.#measure(byQueue);
     const nowIso = isoTime(clock.wallMs());
+    const commits: Promise<CommitResult>[] = [];
     for (const queue of store.list("Queue")) {
       const { name } = queue.metadata;
       const after = queueWithStatus(
@@ -68,7 +71,21 @@ export class QueueStatusWriter implements Service {
         },
         nowIso,
       );
-      if (!jsonEqual(queue, after)) await store.commit({ changes: [changeOf(queue, after)] });
+      if (!jsonEqual(queue, after))
+        commits.push(store.commit({ changes: [changeOf(queue, after)] }));
+    }
+    await Promise.all(commits);
+  }
+
+  #measure(shares: ReadonlyMap<string, QueueShare>): void {
+    const { metrics } = this.#deps;
+    for (const queue of shares.keys())
+      if (this.#measured.size < QUEUES_MEASURED_MAX) this.#measured.add(queue);
+    for (const queue of this.#measured) {
+      const { share = 0, fairShare = 0, pendingJobs = 0 } = shares.get(queue) ?? {};
+      metrics.set("flotilla_hub_queue_share", share, { queue });
+      metrics.set("flotilla_hub_queue_fair_share", fairShare, { queue });
+      metrics.set("flotilla_hub_queue_pending_jobs", pendingJobs, { queue });
     }
   }
 

@@ -1,9 +1,8 @@
-import { NO_NODE } from "@flotilla/shared/scheduling/engine/engine";
 import type { Placed, Trial } from "@flotilla/shared/scheduling/engine/trial";
 import type { Decision } from "@flotilla/shared/scheduling/facts";
 import type { FleetTable } from "@flotilla/shared/scheduling/fleet/fleet-table";
 import type { RoundMember } from "@flotilla/shared/scheduling/round/types";
-import type { Neighbours } from "./neighbours.ts";
+import { boundTo, type Neighbours } from "./neighbours.ts";
 import type { WantedInstance } from "./wanted-instance.ts";
 
 interface Made {
@@ -23,6 +22,7 @@ export class RoundPlacer {
   readonly #neighbours: Neighbours;
   readonly #instances: ReadonlyMap<string, WantedInstance>;
   readonly #made: Made[] = [];
+  readonly #onlyOn: ReadonlyMap<string, string>;
   /** By shape: those of one shape have the same candidates, but for who stands near them. */
   readonly #explanations = new Map<object, Decision>();
 
@@ -30,10 +30,13 @@ export class RoundPlacer {
     readonly table: FleetTable;
     readonly neighbours: Neighbours;
     readonly instances: ReadonlyMap<string, WantedInstance>;
+    /** Nodes of instances that have room on one alone, by id. */
+    readonly onlyOn?: ReadonlyMap<string, string>;
   }) {
     this.#table = deps.table;
     this.#neighbours = deps.neighbours;
     this.#instances = deps.instances;
+    this.#onlyOn = deps.onlyOn ?? new Map();
   }
 
   place(member: RoundMember, trial: Trial): Placed | undefined {
@@ -42,11 +45,15 @@ export class RoundPlacer {
     if (instance === undefined) return undefined;
     const table = this.#table;
     const { plan, component, request, weights, id } = instance;
-    const adjustment = this.#neighbours.adjustmentOf(plan, component);
+    const adjustment = boundTo(
+      this.#onlyOn.get(id),
+      this.#neighbours.adjustmentOf(plan, component),
+    );
     const shape = table.shapeOf(request, weights, adjustment);
-    const node = table.choose(shape, adjustment);
-    if (node === NO_NODE) return undefined;
-    const decision = this.#explained(instance, shape, table.decide(request, weights, adjustment));
+    const chosen = table.decide(request, weights, adjustment, { explains: false });
+    if (chosen.node === undefined) return undefined;
+    const node = table.nodeIndex(chosen.node);
+    const decision = this.#explained(instance, shape, chosen);
     const placed = { shape, node, devices: table.devicesOn(shape, node) };
     trial.reserve(placed);
     table.assign(id, table.nodeName(node), table.useOf(placed), { reserved: true });
@@ -94,10 +101,9 @@ export class RoundPlacer {
     }
   }
 
-  /** The round has given the room back already: the table, which does so once more, is given it first. */
-  #takeBack({ instance: { id, plan, component }, decision, placed }: Made): void {
-    this.#table.engine.reserve(placed.shape, placed.node, placed.devices);
-    this.#table.unassign(id);
+  /** The round has given the room back already. */
+  #takeBack({ instance: { id, plan, component }, decision }: Made): void {
+    this.#table.unassign(id, { released: true });
     this.#neighbours.leave(plan, component, decision.node);
   }
 }

@@ -1,3 +1,4 @@
+import { parseIsoTimeMs } from "@flotilla/shared/kernel/iso-time";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { FleetTable } from "@flotilla/shared/scheduling/fleet/fleet-table";
 import type { RoundRunning } from "@flotilla/shared/scheduling/round/types";
@@ -20,6 +21,8 @@ export class RunningBook {
   readonly #table: FleetTable;
   /** By Application, then component. */
   readonly #traits = new Map<string, ReadonlyMap<string, Traits>>();
+  /** Applications of which nothing is evicted until they are learned again. */
+  readonly #leftAlone = new Set<string>();
 
   constructor(deps: { readonly mirror: FleetMirror; readonly table: FleetTable }) {
     this.#mirror = deps.mirror;
@@ -33,7 +36,9 @@ export class RunningBook {
     const traits = spec.components.map(
       (c) => [c.name, traitsOf(c, classes, counts.get(c.name) ?? 1)] as const,
     );
-    this.#traits.set(`${metadata.namespace ?? ""}/${metadata.name}`, new Map(traits));
+    const id = `${metadata.namespace ?? ""}/${metadata.name}`;
+    this.#traits.set(id, new Map(traits));
+    this.#leftAlone.delete(id);
   }
 
   /** Brings what is known of an Application back as it is now. */
@@ -45,8 +50,14 @@ export class RunningBook {
     };
   }
 
+  /** What is known of it may not be so any more. */
+  leaveAlone(applicationId: string): void {
+    this.#leftAlone.add(applicationId);
+  }
+
   forget(applicationId: string): void {
     this.#traits.delete(applicationId);
+    this.#leftAlone.delete(applicationId);
   }
 
   traitsOf(applicationId: string, component: string): Traits {
@@ -70,27 +81,32 @@ export class RunningBook {
     for (const [applicationId, components] of this.#traits)
       for (const [component, { unavailableMax }] of components) {
         if (unavailableMax === undefined) continue;
-        let unavailable = 0;
-        for (const a of this.#mirror.assignments.ofApplication(applicationId))
-          if (a.spec.component === component && !isAvailable(a) && !isFinished(a)) unavailable++;
+        const unavailable = this.#unavailableCount(applicationId, component);
         budgets.set(`${applicationId}/${component}`, Math.max(0, unavailableMax - unavailable));
       }
     return budgets;
+  }
+
+  #unavailableCount(applicationId: string, component: string): number {
+    let count = 0;
+    for (const a of this.#mirror.assignments.ofApplication(applicationId))
+      if (a.spec.component === component && !isAvailable(a) && !isFinished(a)) count++;
+    return count;
   }
 
   #runningOf(assignment: Assignment, placed: RoundRunning["placed"], nowMs: number): RoundRunning {
     const { spec, status } = assignment;
     const jobId = `${applicationIdOf(assignment)}/${spec.component}`;
     const traits = this.traitsOf(applicationIdOf(assignment), spec.component);
-    const decidedMs = Date.parse(status?.decidedAt ?? "");
-    const ageMs = Number.isFinite(decidedMs) ? Math.max(0, nowMs - decidedMs) : 0;
+    const decidedMs = parseIsoTimeMs(status?.decidedAt ?? "") ?? nowMs;
+    const ageMs = Math.max(0, nowMs - decidedMs);
     return {
       id: idOf(assignment),
       jobId,
       ...(traits.queue === undefined ? {} : { queue: traits.queue }),
       priority: traits.priority,
       placed,
-      evictable: traits.movable,
+      evictable: traits.movable && !this.#leftAlone.has(applicationIdOf(assignment)),
       // Of as many victims those go whose work of less than a day is lost least.
       evictionCost: 1 + Math.min(1, ageMs / DAY_MS),
       ...(traits.unavailableMax === undefined ? {} : { budget: jobId }),

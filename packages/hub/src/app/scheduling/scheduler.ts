@@ -14,9 +14,9 @@ import type {
   KeptReservation,
   QueueShare,
   Reservation,
+  RoundInput,
   RoundResult,
   Waiting,
-  WaitingReason,
 } from "@flotilla/shared/scheduling/round/types";
 import { isResolved } from "../../domain/application/component.ts";
 import type { Outcome } from "../../domain/application/outcome.ts";
@@ -24,12 +24,19 @@ import type { Plan } from "../../domain/application/plan.ts";
 import { fleetQueues } from "../../domain/scheduling/fleet-queues.ts";
 import { PriorityClasses } from "../../domain/scheduling/traits.ts";
 import type { ResourceStore } from "../resources/ports.ts";
-import { applicationIdOf as applicationIdOfAssignment } from "./assignment-index.ts";
+import {
+  applicationIdOf as applicationIdOfAssignment,
+  applicationIdOfJob,
+} from "./assignment-index.ts";
 import { FleetMirror } from "./fleet-mirror.ts";
+import { HeldJobs, type HeldRound } from "./held-jobs.ts";
+import { Movables } from "./movables.ts";
 import { Neighbours } from "./neighbours.ts";
 import { PendingBook } from "./pending-book.ts";
+import { RoomMaker } from "./room-maker.ts";
 import { RoundPlacer } from "./round-placer.ts";
 import { RunningBook } from "./running-book.ts";
+import { WaitingReasons } from "./waiting-reasons.ts";
 import { type WantedInstance, wantedInstances } from "./wanted-instance.ts";
 
 /** What one batch came to. Ids are `namespace/name` of Assignments. */
@@ -69,6 +76,9 @@ export class Scheduler {
   readonly #table = new FleetTable();
   readonly #pending = new PendingBook();
   readonly #running: RunningBook;
+  readonly #movables: Movables;
+  /** Makes room by moves. */
+  readonly roomMaker: RoomMaker;
   #reservation:
     | { readonly jobId: string; readonly sinceMs: number; readonly nodes: readonly string[] }
     | undefined;
@@ -76,7 +86,15 @@ export class Scheduler {
   constructor(deps: { readonly store: ResourceStore }) {
     this.#store = deps.store;
     this.mirror = new FleetMirror({ store: deps.store, table: this.#table });
-    this.#running = new RunningBook({ mirror: this.mirror, table: this.#table });
+    const parts = { store: deps.store, mirror: this.mirror, table: this.#table };
+    this.#running = new RunningBook(parts);
+    this.#movables = new Movables({ ...parts, running: this.#running });
+    this.roomMaker = new RoomMaker({
+      ...parts,
+      pending: this.#pending,
+      running: this.#running,
+      movables: this.#movables,
+    });
   }
 
   /** The table that is decided on. */
@@ -98,6 +116,13 @@ export class Scheduler {
   forget(applicationId: string): void {
     this.#pending.forget(applicationId);
     this.#running.forget(applicationId);
+    this.#movables.forget(applicationId);
+  }
+
+  /** The Application has changed and is not planned yet: until it is, nothing of it is placed and nothing evicted. */
+  setAside(applicationId: string): void {
+    this.#pending.forget(applicationId);
+    this.#running.leaveAlone(applicationId);
   }
 
   /** Decides what these plans want, and all that waited before. */
@@ -110,6 +135,7 @@ export class Scheduler {
     const outcomes = new Map<string, Outcome>();
     for (const plan of plans) {
       this.#running.learn(plan, classes);
+      this.#movables.learn(plan);
       this.#pending.learn(applicationIdOf(plan), plan);
       for (const instance of wantedInstances(plan))
         if (instance.want.kind !== "place")
@@ -123,7 +149,7 @@ export class Scheduler {
   /** Decides what one plan wants among all that waits, and takes everything back. */
   tryOut(plan: Plan, nowMs: number): Batch {
     const id = applicationIdOf(plan);
-    const restorers = [this.#pending.saved(), this.#running.saved(id)];
+    const restorers = [this.#pending.saved(), this.#running.saved(id), this.#movables.saved(id)];
     const reservation = this.#reservation;
     try {
       const batch = this.decide([plan], { nowMs, instancesMax: Number.POSITIVE_INFINITY });
@@ -197,7 +223,10 @@ export class Scheduler {
     const here = this.#table.facts(want.before?.spec.node ?? "");
     if (here === undefined || firstRejection(request, here, ROOM_FILTERS) !== undefined)
       return undefined;
-    const shares = deviceShares(here, request, { held: want.before?.spec.devices ?? [] });
+    const shares = deviceShares(here, request, {
+      held: want.before?.spec.devices ?? [],
+      values: this.#table.values,
+    });
     if (!shares.ok) return undefined;
     const given = shares.devices === undefined ? {} : { devices: shares.devices };
     this.#table.assign(id, here.name, { ...request, ...given });
@@ -215,31 +244,41 @@ export class Scheduler {
     const table = this.#table;
     const instances = new Map([...this.#pending.instances()].map((i) => [i.id, i]));
     const jobs = this.#pending.jobs({ table, neighbours, running: this.#running, nowMs });
-    const running = this.#running.all(nowMs);
-    const placer = new RoundPlacer({ table, neighbours, instances });
     const { queues, problems } = fleetQueues(
       this.#store.list("Queue"),
       this.#store.list("Fleet"),
       this.#nodes(),
     );
     const reservation = this.#keptReservation();
+    const input: RoundInput = {
+      queues,
+      jobs,
+      running: this.#running.all(nowMs),
+      budgets: this.#running.budgets(),
+      ...(reservation === undefined ? {} : { reservation }),
+      nowMs,
+      limits: { placementsMax: instancesMax },
+    };
+    const held = new HeldJobs({
+      holds: this.mirror.holds,
+      table,
+      neighbours,
+      running: this.#running,
+      instances,
+    }).serve(input);
+    const placer = new RoundPlacer({ table, neighbours, instances });
     const result = runRound(
-      {
-        queues,
-        jobs,
-        running,
-        budgets: this.#running.budgets(),
-        ...(reservation === undefined ? {} : { reservation }),
-        nowMs,
-        limits: { placementsMax: instancesMax },
-      },
+      { ...input, jobs: held.jobs, running: held.running },
       {
         engine: table.engine,
         nodes: table.nodes,
         place: (member, trial) => placer.place(member, trial),
       },
     );
-    const placed = placer.finish(new Set(result.placements.map((p) => p.memberId)));
+    const placed = new Map([
+      ...held.decisions,
+      ...placer.finish(new Set(result.placements.map((p) => p.memberId))),
+    ]);
     const applicationIds = new Set<string>();
     this.#pending.drop(new Set(placed.keys()));
     for (const [id, decision] of placed) {
@@ -247,12 +286,12 @@ export class Scheduler {
       const instance = instances.get(id);
       if (instance !== undefined) applicationIds.add(applicationIdOf(instance.plan));
     }
-    const evictions = this.#carryOutEvictions(result, running);
+    const evictions = this.#carryOutEvictions(result);
     for (const id of evictions.keys()) {
       const assignment = this.mirror.assignments.get(id);
       if (assignment !== undefined) applicationIds.add(applicationIdOfAssignment(assignment));
     }
-    this.#explainWaiting(result, { instances, neighbours, batch });
+    this.#explainWaiting(result, { instances, neighbours, batch, held });
     const { shares, waiting } = result;
     const kept = this.#keep(result);
     return {
@@ -264,19 +303,11 @@ export class Scheduler {
     };
   }
 
-  /** The round has released what it evicts on the engine alone; the table lets it go too. */
-  #carryOutEvictions(
-    { evictions }: RoundResult,
-    running: ReturnType<RunningBook["all"]>,
-  ): ReadonlyMap<string, Evicted> {
+  /** The round has taken the room back already, and given it to others: the table lets go what was there. */
+  #carryOutEvictions({ evictions }: RoundResult): ReadonlyMap<string, Evicted> {
     const evicted = new Map<string, Evicted>();
-    if (evictions.length === 0) return evicted;
-    const byId = new Map(running.map((r) => [r.id, r.placed]));
     for (const { id, forJobId, message } of evictions) {
-      const placed = byId.get(id);
-      if (placed === undefined) continue;
-      this.#table.engine.reserve(placed.shape, placed.node, placed.devices);
-      this.#table.unassign(id);
+      this.#table.unassign(id, { released: true });
       evicted.set(id, { message, forApplicationId: applicationIdOfJob(forJobId) });
     }
     return evicted;
@@ -289,29 +320,25 @@ export class Scheduler {
       readonly instances: ReadonlyMap<string, WantedInstance>;
       readonly neighbours: Neighbours;
       readonly batch: OpenBatch;
+      readonly held: HeldRound;
     },
   ): void {
     const { outcomes, fresh } = of.batch;
     const byJob = new Map(waiting.map((w) => [w.jobId, w]));
-    const explained = new Map<string, Outcome>();
+    const reasons = new WaitingReasons({
+      table: this.#table,
+      neighbours: of.neighbours,
+      running: this.#running,
+    });
     for (const instance of of.instances.values()) {
-      const { id, plan, component, request, weights } = instance;
+      const { id, plan, component } = instance;
+      if (outcomes.has(id) || !fresh.has(plan)) continue;
       const jobId = `${applicationIdOf(plan)}/${component}`;
-      const why = byJob.get(jobId);
-      if (outcomes.has(id) || why === undefined || !fresh.has(plan)) continue;
-      // It is made when its turn comes: nothing is known of it that would not be known of any other.
-      if (why.reason === "RoundFull") continue;
-      const key = `${jobId}/${instance.want.target.site ?? ""}`;
-      const { node: _fits, ...decision } =
-        explained.get(key) ??
-        this.#table.explain(request, weights, of.neighbours.adjustmentOf(plan, component));
-      const concernsJob =
-        this.#running.traitsOf(applicationIdOf(plan), component).minMember > 1 ||
-        !ROOM_REASONS.includes(why.reason);
-      const { reason, message } = why;
-      const outcome = { ...decision, waiting: { reason, message, concernsJob } };
-      explained.set(key, outcome);
-      outcomes.set(id, outcome);
+      const why = of.held.waiting.get(id) ?? byJob.get(jobId);
+      // What has no turn yet is made when its turn comes: nothing is known of it that would not be known of any other.
+      if (why === undefined || why.reason === "RoundFull") continue;
+      const outcome = reasons.of(instance, jobId, why);
+      if (outcome !== undefined) outcomes.set(id, outcome);
     }
   }
 
@@ -350,18 +377,10 @@ interface OpenBatch {
   readonly fresh: ReadonlySet<Plan>;
 }
 
-/** Reasons to wait that an instance's own explanation says better. */
-const ROOM_REASONS: readonly WaitingReason[] = ["NoRoom", "LargerThanFleet", "BadRequest"];
-
 /** What stands in the way of another spec on the same node. */
 const ROOM_FILTERS = ["GpuDevices", "Resources", "Ports"] as const;
 
 function applicationIdOf({ input }: Plan): string {
   const { namespace = "", name } = input.application.metadata;
   return `${namespace}/${name}`;
-}
-
-/** A job is a component: `namespace/application/component`. */
-function applicationIdOfJob(jobId: string): string {
-  return jobId.slice(0, jobId.lastIndexOf("/"));
 }

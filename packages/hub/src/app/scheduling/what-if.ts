@@ -14,7 +14,7 @@ import type { Scheduler } from "./scheduler.ts";
 import { idOfWant } from "./wanted-instance.ts";
 
 /** Most instances of one component that a plan shows as new. */
-const PLANNED_MAX = 10_000;
+export const PLANNED_MAX = 10_000;
 
 /** Asks the scheduler and takes everything back: what is answered here is never committed. */
 export class WhatIf implements PlacementApi {

@@ -42,6 +42,7 @@ export interface PlanInput extends ComponentContext {
   readonly weights: Weights;
   /** False when the spec names a SchedulingProfile that does not exist. */
   readonly profileFound: boolean;
+  readonly priorityClassExists: (name: string) => boolean;
   readonly nowIso: string;
   readonly newUid: () => string;
   /** Most changes of one plan; what is left is seen by the next pass. */
@@ -123,6 +124,7 @@ export function completePlan(
     assignments: draft.assignments,
     lifeOf: (node) => lifeOf(input, node),
     profileFound: input.profileFound,
+    priorityClassExists: input.priorityClassExists,
     nowIso: input.nowIso,
   });
   const hasDivision = division.length > 0 || input.application.status?.division !== undefined;

@@ -1,6 +1,11 @@
 /** Share of a Deployment's instances that may be not ready at a time because of us. */
 export const UNAVAILABLE_RATIO_MAX = 0.25;
 
+/** Most instances of so many that may be not ready at a time because of us. */
+export function unavailableMaxOf(count: number): number {
+  return Math.max(1, Math.floor(count * UNAVAILABLE_RATIO_MAX));
+}
+
 /** An instance as a rolling update sees it. */
 export interface Updatable {
   readonly index: number;
@@ -17,7 +22,7 @@ export interface Updatable {
  */
 export function nextUpdates(instances: readonly Updatable[]): ReadonlySet<number> {
   const reachable = instances.filter((i) => i.reachable);
-  const allowed = Math.max(1, Math.floor(reachable.length * UNAVAILABLE_RATIO_MAX));
+  const allowed = unavailableMaxOf(reachable.length);
   const unavailable = reachable.filter((i) => !i.available).length;
   const serving = reachable
     .filter((i) => i.waiting && i.available)

@@ -5,6 +5,8 @@ import type {
   ApplicationStatus,
   ComponentStatus,
 } from "@flotilla/shared/model/resources/application";
+import { DEFAULT_QUEUE } from "@flotilla/shared/scheduling/round/types";
+import { priorityClassNameOf } from "../scheduling/traits.ts";
 import { type ComponentProblem, isResolved, type ResolvedComponent } from "./component.ts";
 import { isAvailable, isFailed, isSucceeded, reportOf } from "./instance-state.ts";
 
@@ -26,6 +28,7 @@ const OWN_CONDITIONS: readonly string[] = [
   "Autoscaling",
   "Queued",
   "ProfileFound",
+  "PriorityClassFound",
 ];
 
 /** What the Application's status is, given its instances as they are (or are about to be). */
@@ -36,6 +39,7 @@ export function applicationStatus(input: {
   readonly lifeOf: (node: string) => NodeLife | undefined;
   /** False when the spec names a SchedulingProfile that does not exist. */
   readonly profileFound: boolean;
+  readonly priorityClassExists: (name: string) => boolean;
   readonly nowIso: string;
 }): ApplicationStatus {
   const { application, assignments, nowIso } = input;
@@ -56,7 +60,8 @@ export function applicationStatus(input: {
   const before = application.status?.conditions ?? [];
   const drafts = [
     ...lifeConditions(facts),
-    ...laterConditions(application),
+    ...queuedConditions(application, facts),
+    ...priorityClassConditions(application, input.priorityClassExists),
     ...(input.profileFound ? [] : [profileCondition(application)]),
   ];
   const kept = before.filter(
@@ -220,25 +225,36 @@ function profileCondition({ spec }: ObjectOf<"Application">): ConditionDraft {
   };
 }
 
-/** Fields that are kept and answered, but that no controller of this hub acts on. */
-function laterConditions({ spec }: ObjectOf<"Application">): readonly ConditionDraft[] {
-  const queued = spec.components.filter((c) => c.volcano !== undefined).map((c) => c.name);
-  const later = (
-    type: string,
-    names: readonly string[],
-    what: string,
-  ): readonly ConditionDraft[] =>
-    names.length === 0
-      ? []
-      : [
-          {
-            type,
-            status: "False",
-            reason: "ControllerNotAvailable",
-            message: `${names.join(", ")}: ${what}`,
-          },
-        ];
-  return [
-    ...later("Queued", queued, "queue and priority are stored and not acted on; placed at once"),
-  ];
+/** Whether something of it waits in a queue, and why; only where a component says how it queues, or something waits. */
+function queuedConditions(
+  { spec }: ObjectOf<"Application">,
+  { waiting, waitingCount }: Facts,
+): readonly ConditionDraft[] {
+  const queueOf = (name: string): string =>
+    spec.components.find((c) => c.name === name)?.volcano?.queue ?? DEFAULT_QUEUE;
+  if (waiting !== undefined) {
+    const { metadata, spec: of, status } = waiting;
+    const message = `${waitingCount} wait; ${metadata.name} in queue ${queueOf(of.component)}: ${status?.message ?? ""}`;
+    return [{ type: "Queued", status: "True", reason: status?.reason ?? "Waiting", message }];
+  }
+  const queues = spec.components.flatMap(({ name, volcano }) =>
+    volcano === undefined ? [] : [queueOf(name)],
+  );
+  if (queues.length === 0) return [];
+  const message = `nothing waits in ${[...new Set(queues)].join(", ")}`;
+  return [{ type: "Queued", status: "False", reason: "Placed", message }];
+}
+
+function priorityClassConditions(
+  { spec }: ObjectOf<"Application">,
+  priorityClassExists: (name: string) => boolean,
+): readonly ConditionDraft[] {
+  const missing = spec.components.flatMap((component) => {
+    const name = priorityClassNameOf(component);
+    return name === undefined || priorityClassExists(name) ? [] : [{ component, name }];
+  });
+  if (missing.length === 0) return [];
+  const texts = missing.map((m) => `${m.component.name}: PriorityClass ${m.name} does not exist`);
+  const message = `${texts.join(", ")}; the default priority is used: create it, or name another`;
+  return [{ type: "PriorityClassFound", status: "False", reason: "NotFound", message }];
 }

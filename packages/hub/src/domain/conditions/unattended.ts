@@ -23,7 +23,12 @@ export const NOTICES = {
     message:
       "score weights, resource weights and the metrics p95-latency, network-bandwidth and disk-iops count for Applications that name this profile; other metrics are not measured; PricesCurrent tells of priceAPI",
   },
-  PerformanceProfile: unavailable("stored, not acted on: nothing is set on any node or in the hub"),
+  PerformanceProfile: {
+    status: "True",
+    reason: "InUse",
+    message:
+      "scheduler.delay and scheduler.batch of the profile named default, else of the first by name, count for the whole hub; network and storage are stored, not acted on: nothing is set on any node",
+  },
   CrossClusterEndpoint: unavailable("stored, not acted on: no tunnel is set up"),
   NetworkOptimizationPolicy: {
     status: "True",

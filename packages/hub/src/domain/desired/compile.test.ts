@@ -1,9 +1,16 @@
+import { canonicalJson } from "@flotilla/shared/kernel/json";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { assignment, desiredInstance } from "../../../test/support/node-builders.ts";
-import { compileDesired, desiredContent, secretsOf } from "./compile.ts";
+import {
+  compileDesired,
+  desiredContent,
+  desiredPayload,
+  desiredTexts,
+  secretsOf,
+} from "./compile.ts";
 
 const none = () => undefined;
 
@@ -48,20 +55,46 @@ test("a node gets the instances that are assigned to it and not being deleted, s
       { ...doomed, metadata: { ...doomed.metadata, deletionTimestamp: "2026-01-01T00:00:00Z" } },
     ],
     none,
-    [],
+    () => [],
   );
   expect(instances.map((i) => i.id)).toEqual(["shop.web.api-10", "shop.web.api-2"]);
 });
 
 test("the content does not depend on the order in which assignments are found", () => {
   const all = ["a", "b", "c", "d"].map((name) => assignment(name, "n1"));
-  const content = desiredContent(compileDesired("n1", all, none, []).instances);
+  const contentOf = (some: typeof all): string =>
+    desiredContent(desiredTexts(compileDesired("n1", some, none, () => []).instances));
+  const content = contentOf(all);
   fc.assert(
     fc.property(fc.shuffledSubarray(all, { minLength: all.length }), (shuffled) => {
-      expect(desiredContent(compileDesired("n1", shuffled, none, []).instances)).toBe(content);
+      expect(contentOf(shuffled)).toBe(content);
     }),
     { seed: 42, numRuns: 50 },
   );
+});
+
+test("content and payload are canonical JSON, with a plan of probes and without", () => {
+  const instances = [desiredInstance("shop.web.api-0"), desiredInstance("shop.web.api-1")];
+  const numbered = { nodeId: "n1", revision: 12, issuedAt: "2026-01-01T00:00:00.000Z" };
+  const probe = {
+    targets: [{ site: "a", host: "a.example", port: 443 }],
+    intervalMs: 1_000,
+    timeoutMs: 100,
+  };
+  const bare = desiredTexts(instances);
+  expect(desiredContent(bare)).toBe(canonicalJson(instances));
+  expect(desiredPayload(numbered, bare)).toBe(canonicalJson({ ...numbered, instances }));
+  const probing = desiredTexts(instances, probe);
+  expect(desiredContent(probing)).toBe(canonicalJson({ instances, probe }));
+  expect(desiredPayload(numbered, probing)).toBe(canonicalJson({ ...numbered, instances, probe }));
+});
+
+test("what was signed last is not read when nothing is held back", () => {
+  const previous = () => {
+    throw new Error("read");
+  };
+  const all = [assignment("api-0", "n1"), assignment("api-1", "n1")];
+  expect(compileDesired("n1", all, none, previous).instances).toHaveLength(2);
 });
 
 test("a secret's value is filled in as text and the reference is gone", () => {
@@ -71,7 +104,7 @@ test("a secret's value is filled in as text and the reference is gone", () => {
     [assignment("api-0", "n1", withSecret())],
     (namespace, name) =>
       `${namespace}/${name}` === "shop/db" ? secret({ password: base64 }) : undefined,
-    [],
+    () => [],
   );
   expect(heldBack).toEqual([]);
   expect(instances[0]?.containers[0]?.env).toEqual([
@@ -90,7 +123,7 @@ test.each([
     "n1",
     [assignment("api-0", "n1", withSecret()), assignment("api-1", "n1")],
     lookup,
-    [],
+    () => [],
   );
   expect(instances.map((i) => i.id)).toEqual(["shop.web.api-1"]);
   expect(heldBack).toMatchObject([{ reason: "SecretKeyMissing" }]);
@@ -102,19 +135,21 @@ test("an optional key that is missing leaves its variable out", () => {
     "n1",
     [assignment("api-0", "n1", withSecret(true))],
     none,
-    [],
+    () => [],
   );
   expect(instances[0]?.containers[0]?.env).toEqual([{ name: "MODE", value: "fast" }]);
 });
 
 test("a Secret that is deleted stops nothing that runs, and starts nothing new", () => {
   const running = desiredInstance("shop.web.api-0");
-  const same = compileDesired("n1", [assignment("api-0", "n1", withSecret())], none, [running]);
+  const same = compileDesired("n1", [assignment("api-0", "n1", withSecret())], none, () => [
+    running,
+  ]);
   expect(same.instances).toEqual([running]);
   expect(same.heldBack).toHaveLength(1);
   const changed = { ...withSecret(), specDigest: "digest-2" };
   expect(
-    compileDesired("n1", [assignment("api-0", "n1", changed)], none, [running]).instances,
+    compileDesired("n1", [assignment("api-0", "n1", changed)], none, () => [running]).instances,
   ).toEqual([]);
 });
 
@@ -124,7 +159,7 @@ test("two assignments of one id are not sent twice", () => {
     "n1",
     [assignment("a", "n1", one), assignment("b", "n1", one)],
     none,
-    [],
+    () => [],
   );
   expect(instances).toHaveLength(1);
   expect(heldBack).toMatchObject([{ reason: "DuplicateInstance" }]);

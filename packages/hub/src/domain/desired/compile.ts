@@ -26,16 +26,17 @@ export interface Compiled {
 /**
  * What the hub wants on one node: the instances of its assignments, with the values of Secrets filled in here, so that a
  * secret stands in no Assignment. An instance whose Secret is missing is held back: what runs already goes on as it was
- * last signed (`previous`), what does not run is not started.
+ * last signed (`previous`, asked for only then), what does not run is not started.
  */
 export function compileDesired(
   nodeId: string,
   assignments: readonly ObjectOf<"Assignment">[],
   secretOf: SecretLookup,
-  previous: readonly DesiredInstance[],
+  previous: () => readonly DesiredInstance[],
 ): Compiled {
   const instances = new Map<string, DesiredInstance>();
   const heldBack: HeldBack[] = [];
+  let before: readonly DesiredInstance[] | undefined;
   for (const assignment of assignments) {
     if (assignment.spec.node !== nodeId || assignment.metadata.deletionTimestamp !== undefined)
       continue;
@@ -48,29 +49,49 @@ export function compileDesired(
       continue;
     }
     heldBack.push({ assignment, reason: resolved.reason, message: resolved.message });
-    const running = previous.find(
-      (i) => i.id === desired.id && i.specDigest === desired.specDigest,
-    );
+    before ??= previous();
+    const running = before.find((i) => i.id === desired.id && i.specDigest === desired.specDigest);
     if (running !== undefined && !instances.has(desired.id)) instances.set(desired.id, running);
   }
   const sorted = [...instances.values()].toSorted((a, b) => (a.id < b.id ? -1 : 1));
   return { instances: sorted, heldBack };
 }
 
-/** One text per content: equal texts need no new revision. */
-export function desiredContent(instances: readonly DesiredInstance[], probe?: ProbePlan): string {
-  return canonicalJson(probe === undefined ? instances : { instances, probe });
+/** What a node is to have, as canonical JSON: written once, for its digest and for what is signed. */
+export interface DesiredTexts {
+  readonly instances: string;
+  readonly probe?: string;
 }
 
-/** The text that is signed and sent. */
-export function desiredPayload(state: {
-  readonly nodeId: string;
-  readonly revision: number;
-  readonly issuedAt: string;
-  readonly instances: readonly DesiredInstance[];
-  readonly probe?: ProbePlan;
-}): string {
-  return canonicalJson(state);
+/** Writes what a node is to have. */
+export function desiredTexts(
+  instances: readonly DesiredInstance[],
+  probe?: ProbePlan,
+): DesiredTexts {
+  const text = canonicalJson(instances);
+  return probe === undefined
+    ? { instances: text }
+    : { instances: text, probe: canonicalJson(probe) };
+}
+
+/** One text per content: equal texts need no new revision. */
+export function desiredContent({ instances, probe }: DesiredTexts): string {
+  return probe === undefined ? instances : `{"instances":${instances},"probe":${probe}}`;
+}
+
+/** The text that is signed and sent: the canonical JSON of a DesiredState. */
+export function desiredPayload(
+  state: { readonly nodeId: string; readonly revision: number; readonly issuedAt: string },
+  { instances, probe }: DesiredTexts,
+): string {
+  const members = [
+    `"instances":${instances}`,
+    `"issuedAt":${canonicalJson(state.issuedAt)}`,
+    `"nodeId":${canonicalJson(state.nodeId)}`,
+    ...(probe === undefined ? [] : [`"probe":${probe}`]),
+    `"revision":${canonicalJson(state.revision)}`,
+  ];
+  return `{${members.join(",")}}`;
 }
 
 /** Names of the Secrets that the instances of an assignment read, in the instance's namespace. */
@@ -89,6 +110,7 @@ function resolveInstance(
   desired: DesiredInstance,
   secretOf: SecretLookup,
 ): Resolved<DesiredInstance> {
+  if (!desired.containers.some(hasReference)) return { ok: true, value: desired };
   const containers: Container[] = [];
   for (const container of desired.containers) {
     const { env, ...rest } = container;
@@ -97,6 +119,10 @@ function resolveInstance(
     containers.push(env === undefined ? rest : { ...rest, env: [...resolved.value] });
   }
   return { ok: true, value: { ...desired, containers } };
+}
+
+function hasReference({ env }: Container): boolean {
+  return env?.some((variable) => variable.valueFrom !== undefined) === true;
 }
 
 function resolveEnv(

@@ -64,7 +64,7 @@ const VIEW_EXTRA_VERBS: Readonly<Record<ViewName, readonly string[]>> = {
   Lease: [],
 };
 /** Kinds that only the hub writes: a client reads them, and deletes what it wants made anew. */
-const HUB_WRITTEN: readonly string[] = ["Assignment"];
+const HUB_WRITTEN: readonly string[] = ["Assignment", "MovePlan"];
 const HUB_WRITTEN_VERBS = ["delete", "deletecollection", "get", "list", "watch"] as const;
 /** Kinds of `kubectl get all`: what people run and where. */
 const IN_ALL: readonly string[] = ["Fleet", "Application", "Cluster", "Pod"];

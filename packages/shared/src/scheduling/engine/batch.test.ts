@@ -2,8 +2,6 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { solveLinearProgram } from "../../platform/linear-program.ts";
 import { gpuValues } from "../gpu/values.ts";
-import { ARTICLE_PARTS } from "../weights.ts";
-import { ArticleScore } from "./article-score.ts";
 import type { NodeScore } from "./node-score.ts";
 import { NodeTable } from "./node-table.ts";
 import { OpportunityScore } from "./opportunity-score.ts";
@@ -71,13 +69,9 @@ test("scores of many nodes at once are those of each, whatever limits, ports, de
         ...particular,
       };
       const opportunity = new OpportunityScore({ values: VALUES }, { nodes });
-      const half = new Float64Array(list.length).fill(0.5);
-      const parts = { performance: half, cost: half, compliance: half, topology: half };
-      const article = new ArticleScore({ weights: ARTICLE_PARTS }, { nodes, opportunity, parts });
-      for (const score of [opportunity, article])
-        expect(atOnce(score, shape, list.length)).toEqual(
-          Float32Array.from(list, (_, node) => score.evaluate(shape, node)),
-        );
+      expect(atOnce(opportunity, shape, list.length)).toEqual(
+        Float32Array.from(list, (_, node) => opportunity.evaluate(shape, node)),
+      );
     }),
     { seed: 47, numRuns: 1_000 },
   );

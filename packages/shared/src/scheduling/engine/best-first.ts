@@ -8,6 +8,12 @@ export interface AdjustedScore {
   evaluate(node: number): number;
   /** Every node whose score may be greater than the shape's own. */
   readonly raised: readonly number[];
+  /**
+   * The same score made from the shape's own, without looking at the node: for all nodes but `special`, and of those only
+   * such as the shape fits on.
+   */
+  from(node: number, own: number): number;
+  readonly special: readonly number[];
 }
 
 /** Nodes of a tree from the best down, of equal ones the lower index first; those that do not fit never come. */
@@ -112,6 +118,31 @@ export class BestAdjusted {
 
   ofAll(nodeCount: number): number {
     for (let node = 0; node < nodeCount; node++) this.look(node);
+    return this.node;
+  }
+
+  /** As `ofAll`, from the shape's own scores by node: no node is looked at but the special ones. */
+  ofOwn(own: Float32Array, nodeCount: number): number {
+    const adjusted = this.#adjusted;
+    const { special } = adjusted;
+    const isSpecial = new Uint8Array(nodeCount);
+    for (const node of special) isSpecial[node] = 1;
+    let best = NO_NODE;
+    let bestScore = NO_FIT;
+    for (let node = 0; node < nodeCount; node++) {
+      const score = f32(own, node);
+      if (score === NO_FIT || isSpecial[node] === 1) continue;
+      const after = Math.fround(adjusted.from(node, score));
+      if (after > bestScore) {
+        best = node;
+        bestScore = after;
+      }
+    }
+    if (best !== NO_NODE && this.isBeatenBy(bestScore, best)) {
+      this.#score = bestScore;
+      this.node = best;
+    }
+    for (const node of special) this.look(node);
     return this.node;
   }
 }

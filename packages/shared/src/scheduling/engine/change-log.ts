@@ -31,6 +31,17 @@ export class ChangeLog {
     return i32(this.older, this.#ends);
   }
 
+  /** Whether more nodes than this changed after that time, each counted once however often it changed. */
+  changedMoreThan(count: number, seen: number): boolean {
+    if (this.#now - seen <= count) return false;
+    let changed = 0;
+    for (let node = this.newest; f64(this.changedAt, node) > seen; node = i32(this.older, node)) {
+      changed++;
+      if (changed > count) return true;
+    }
+    return false;
+  }
+
   push(node: number): void {
     this.#now++;
     if (this.newest !== node) {

@@ -3,8 +3,6 @@ import { describe, expect, test } from "vitest";
 import { solveLinearProgram } from "../../platform/linear-program.ts";
 import { opportunityCost } from "../gpu/opportunity-cost.ts";
 import { type GpuValues, gpuValues } from "../gpu/values.ts";
-import { ARTICLE_PARTS } from "../weights.ts";
-import { ArticleScore } from "./article-score.ts";
 import { Engine, NO_NODE } from "./engine.ts";
 import { NO_FIT, type NodeScore } from "./node-score.ts";
 import { type NodeRow, NodeTable } from "./node-table.ts";
@@ -37,20 +35,37 @@ const VALUES: GpuValues = gpuValues(
 );
 const CLASSES = 3;
 
-type ScoreName = "opportunity" | "article";
+type ScoreName = "opportunity" | "weighted";
+
+/** A score of more than what is free, which is asked node by node; what of it is no number is for the engine to sort out. */
+class WeightedScore implements NodeScore {
+  readonly #opportunity: OpportunityScore;
+  readonly #shares: Float64Array;
+
+  constructor(nodes: NodeTable) {
+    this.#opportunity = new OpportunityScore({ values: VALUES }, { nodes });
+    this.#shares = Float64Array.from({ length: nodes.nodeCount }, (_, n) =>
+      n % 11 === 10 ? Number.NaN : ((n * 7) % 10) / 10,
+    );
+  }
+
+  evaluate(asked: Shape, node: number): number {
+    return this.#opportunity.evaluate(asked, node) / 1_000 + (this.#shares[node] ?? 0);
+  }
+
+  chooseDevices(asked: Shape, node: number, devices: Int16Array): void {
+    this.#opportunity.chooseDevices(asked, node, devices);
+  }
+
+  nodeChanged(node: number): void {
+    this.#opportunity.nodeChanged(node);
+  }
+}
 
 function scoreOf(name: ScoreName, nodes: NodeTable): NodeScore {
-  const opportunity = new OpportunityScore({ values: VALUES }, { nodes });
-  if (name === "opportunity") return opportunity;
-  const column = (factor: number): Float64Array =>
-    Float64Array.from({ length: nodes.nodeCount }, (_, n) => ((n * factor) % 10) / 10);
-  const parts = {
-    performance: column(3),
-    cost: column(7),
-    compliance: column(1),
-    topology: column(9),
-  };
-  return new ArticleScore({ weights: ARTICLE_PARTS }, { nodes, opportunity, parts });
+  return name === "opportunity"
+    ? new OpportunityScore({ values: VALUES }, { nodes })
+    : new WeightedScore(nodes);
 }
 
 interface Side {
@@ -161,7 +176,7 @@ function run(
 describe("the choice", () => {
   test.each<[ScoreName, number]>([
     ["opportunity", 2 ** 30],
-    ["article", 2 ** 30],
+    ["weighted", 2 ** 30],
     ["opportunity", 1],
   ])(
     "of winner trees is the choice of a full scan, after any placements, releases and relabellings (%s, %d bytes of trees)",
@@ -282,23 +297,6 @@ describe("scores", () => {
     engine.reserve(half, 1, Int16Array.of(2));
     expect(engine.place(half)).toBe(1);
     expect(engine.devices[0]).toBe(2);
-  });
-
-  test("parts that are no numbers count as neutral", () => {
-    const nodes = new NodeTable([row(), row(), row()]);
-    const opportunity = new OpportunityScore({ values: VALUES }, { nodes });
-    const nan = new Float64Array(3).fill(Number.NaN);
-    const parts = {
-      performance: nan,
-      cost: Float64Array.of(1e308, Number.NaN, 0.4),
-      compliance: nan,
-      topology: nan,
-    };
-    const score = new ArticleScore({ weights: ARTICLE_PARTS }, { nodes, opportunity, parts });
-    const [first, second, third] = [0, 1, 2].map((n) => score.evaluate(shape(), n));
-    // 1e308 is cut to 1, NaN counts as 0.5.
-    expect(first).toBeCloseTo((second ?? 0) + 0.5 * ARTICLE_PARTS.cost, 6);
-    expect(third).toBeCloseTo((second ?? 0) - 0.1 * ARTICLE_PARTS.cost, 6);
   });
 });
 

@@ -1,4 +1,4 @@
-import { assert } from "../../kernel/assert.ts";
+import { assert, must } from "../../kernel/assert.ts";
 import { type AdjustedScore, BestAdjusted, BestFirst } from "./best-first.ts";
 import { ChangeLog } from "./change-log.ts";
 import { f32, f64, i32 } from "./columns.ts";
@@ -9,17 +9,24 @@ import { WinnerTree } from "./winner-tree.ts";
 
 export { NO_NODE } from "./node-score.ts";
 
-/** Up to so many nodes a plain scan is cheaper than to keep trees (`npm run bench:scheduler`). */
-export const SCAN_NODES_MAX = 2_000;
+/**
+ * Up to so many nodes a plain scan is as cheap as to keep trees. From 64 on trees won by each score, with 20 and with 500 shapes; at
+ * 32 the plainest score was still scanned faster. Shapes that are asked for once pay for their tree: up to an eighth more with
+ * the five-part score, one and a half to three times a scan with the plainest (`npm run bench:scheduler -- --node-counts 32,64,128,256,512 --shape-counts 20,500`).
+ */
+export const SCAN_NODES_MAX = 32;
 
-/** Most memory that winner trees may take, bytes; the tree that was not asked for longest makes room. */
+/** Most memory that winner trees may take, bytes. A tree that was not asked for lately makes room for the next one. */
 export const TREE_BYTES_MAX = 768 * 2 ** 20;
 
-/** A tree of which more than this share of nodes changed is built anew instead of repaired. */
+/** Most winner trees, however small they are: each holds its shape. */
+export const TREES_MAX = 2_048;
+
+/** A tree of which more than this share of nodes changed, each counted once, is built anew instead of repaired. */
 const REBUILD_RATIO = 1 / 4;
 
 /** Share of the nodes that an adjusted decision takes from the tree one by one; a scan looks at so many in less time. */
-export const LOOKS_RATIO = 1 / 16;
+export const LOOKS_RATIO = 1 / 256;
 
 interface EngineOptions {
   /** `tree` and `scan` are for tests and measurements; both choose the same node. Default: by the number of nodes. */
@@ -47,7 +54,6 @@ export class Engine {
   /** Nodes that are evaluated together, and their scores. */
   readonly #batch = new Int32Array(EVALUATIONS_MAX);
   readonly #scores = new Float32Array(EVALUATIONS_MAX);
-  #decisions = 0;
   /** Devices of the last `place`, as indexes within the node: the first `gpuCount` of them. Overwritten by the next. */
   readonly devices = new Int16Array(GPUS_PER_NODE_MAX);
 
@@ -58,7 +64,8 @@ export class Engine {
     this.#nodes = nodes;
     this.#score = score;
     this.#scans = mode === undefined ? nodes.nodeCount <= SCAN_NODES_MAX : mode === "scan";
-    this.#treesMax = Math.max(1, Math.floor(treeBytesMax / WinnerTree.bytesOf(nodes.nodeCount)));
+    const fitting = Math.floor(treeBytesMax / WinnerTree.bytesOf(nodes.nodeCount));
+    this.#treesMax = Math.max(1, Math.min(TREES_MAX, fitting));
     this.#log = new ChangeLog(nodes.nodeCount);
   }
 
@@ -68,29 +75,31 @@ export class Engine {
     const version = this.#score.prepare?.(shape) ?? 0;
     if (this.#scans) return this.#scan(shape);
     const tree = this.#treeOf(shape, version);
-    this.#decisions++;
-    tree.usedAt = this.#decisions;
     return tree.winnerScore > NO_FIT ? tree.winner : NO_NODE;
   }
 
   /**
    * The best node by scores that differ from the shape's own: the choice of a scan with `adjusted`. Nodes come from the tree,
-   * best first, until none can beat what was found; after LOOKS_RATIO of the nodes a scan takes over.
+   * best first, until none can beat what was found; after LOOKS_RATIO of the nodes all are gone through, by the shape's own
+   * scores as the tree has them.
    */
   chooseAdjusted(shape: Shape, adjusted: AdjustedScore): number {
     if (!isSoundShape(shape)) return NO_NODE;
+    const { nodeCount } = this.#nodes;
     const version = this.#score.prepare?.(shape) ?? 0;
-    const looksMax = Math.ceil(this.#nodes.nodeCount * LOOKS_RATIO);
+    const looksMax = Math.ceil(nodeCount * LOOKS_RATIO);
     const best = new BestAdjusted(adjusted);
-    if (this.#scans || adjusted.raised.length > looksMax) return best.ofAll(this.#nodes.nodeCount);
+    if (this.#scans) return best.ofAll(nodeCount);
+    const tree = this.#treeOf(shape, version);
+    if (adjusted.raised.length > looksMax) return best.ofOwn(tree.levels.best, nodeCount);
     for (const node of adjusted.raised) best.look(node);
-    const order = new BestFirst(this.#treeOf(shape, version));
+    const order = new BestFirst(tree);
     for (let looks = 0; looks < looksMax; looks++) {
       const node = order.next();
       if (node === NO_NODE || !best.isBeatenBy(order.score, node)) return best.node;
       best.look(node);
     }
-    return best.ofAll(this.#nodes.nodeCount);
+    return best.ofOwn(tree.levels.best, nodeCount);
   }
 
   /** Chooses and reserves. The devices are in `devices` until the next call. */
@@ -140,12 +149,13 @@ export class Engine {
   #treeOf(shape: Shape, version: number): WinnerTree {
     const known = this.#trees.get(shape);
     const tree = known ?? this.#newTree(shape);
-    const changes = this.#log.now - tree.seen;
     const isStale = known === undefined || tree.version !== version;
-    if (isStale || changes > this.#nodes.nodeCount * REBUILD_RATIO) this.#build(tree, shape);
-    else if (changes > 0) this.#repair(tree, shape);
+    if (isStale || this.#log.changedMoreThan(this.#nodes.nodeCount * REBUILD_RATIO, tree.seen))
+      this.#build(tree, shape);
+    else if (this.#log.now > tree.seen) this.#repair(tree, shape);
     tree.seen = this.#log.now;
     tree.version = version;
+    tree.isAskedAgain = known !== undefined;
     return tree;
   }
 
@@ -156,13 +166,20 @@ export class Engine {
     return tree;
   }
 
+  /** The clock algorithm: a tree that was asked for again since its turn came is passed over once. */
   #evicted(): WinnerTree {
-    let oldest: readonly [Shape, WinnerTree] | undefined;
-    for (const entry of this.#trees)
-      if (oldest === undefined || entry[1].usedAt < oldest[1].usedAt) oldest = entry;
-    assert(oldest !== undefined, "a tree was evicted though there is none");
-    this.#trees.delete(oldest[0]);
-    return oldest[1];
+    let gone: WinnerTree | undefined;
+    for (const [shape, tree] of this.#trees) {
+      this.#trees.delete(shape);
+      if (tree.isAskedAgain) {
+        tree.isAskedAgain = false;
+        this.#trees.set(shape, tree);
+        continue;
+      }
+      gone = tree;
+      break;
+    }
+    return must(gone, "a tree was to make room though there is none");
   }
 
   #build(tree: WinnerTree, shape: Shape): void {

@@ -9,10 +9,10 @@ import type { Shape } from "./shape.ts";
 const ROW_LANES = 8;
 
 /** Slot cost of a node that the shape does not fit on. */
-export const UNFIT = Number.POSITIVE_INFINITY;
+const UNFIT = Number.POSITIVE_INFINITY;
 
 /** Opportunity costs of several nodes, by their place in the batch. */
-export interface Costs {
+interface Costs {
   /** GPUs lost to the cut; UNFIT where the shape does not fit, and then the other two say nothing. */
   readonly slot: Float64Array;
   /** GPUs that lose their CPU. */
@@ -22,7 +22,7 @@ export interface Costs {
 }
 
 /** Room for the costs of one batch. */
-export function newCosts(): Costs {
+function newCosts(): Costs {
   const column = (): Float64Array => new Float64Array(EVALUATIONS_MAX);
   return { slot: column(), strand: column(), leftover: column() };
 }
@@ -89,7 +89,7 @@ export class OpportunityScore implements NodeScore {
   }
 
   evaluateAll(shape: Shape, nodes: Int32Array, count: number, scores: Float32Array): void {
-    this.costsOf(shape, nodes, count, this.#costs);
+    this.#costsOf(shape, nodes, count, this.#costs);
     const { slot, strand, leftover } = this.#costs;
     for (let i = 0; i < count; i++) {
       const lost = f64(slot, i);
@@ -101,7 +101,12 @@ export class OpportunityScore implements NodeScore {
    * Costs of the first `count` nodes, as `evaluate` finds them one by one. The loop is dense for a reason: all that it reads
    * of most nodes is one row, so that the rows of many are on their way from memory at once.
    */
-  costsOf(shape: Shape, nodes: Int32Array, count: number, { slot, strand, leftover }: Costs): void {
+  #costsOf(
+    shape: Shape,
+    nodes: Int32Array,
+    count: number,
+    { slot, strand, leftover }: Costs,
+  ): void {
     const { milliCpu, memoryBytes, diskBytes, gpuCount, gpuMilli, classes } = shape;
     if (isParticular(shape)) {
       for (let i = 0; i < count; i++)

@@ -21,8 +21,8 @@ export class WinnerTree {
   seen = 0;
   /** Version of the shape's scores, as NodeScore tells it. */
   version = 0;
-  /** When it was asked last, to tell which tree may go. */
-  usedAt = 0;
+  /** Whether it was asked again since it was made, or last passed over, to tell which tree may go. */
+  isAskedAgain = false;
 
   constructor(nodeCount: number) {
     const starts = levelsOf(nodeCount);

@@ -1,6 +1,8 @@
 import { type Adjustment, affinityRejection, type Spot, topologyOf } from "../adjustment.ts";
 import type { AdjustedScore } from "../engine/best-first.ts";
+import { f64, i32 } from "../engine/columns.ts";
 import { NO_FIT } from "../engine/node-score.ts";
+import { SCORE_STEPS, topologySteps } from "../score.ts";
 import type { FleetRows } from "./fleet-rows.ts";
 import type { FleetShape } from "./fleet-shape.ts";
 import { NO_ROW } from "./node-entry.ts";
@@ -14,17 +16,57 @@ export class AdjustedRows implements AdjustedScore {
   /** Rows that are not chosen any more. */
   readonly #excluded = new Set<number>();
   readonly raised: readonly number[];
+  readonly #classOf: Int32Array;
+  #steps: Float64Array | undefined;
 
   constructor(rows: FleetRows, shape: FleetShape, adjustment: Adjustment) {
     this.#rows = rows;
     this.#shape = shape;
     this.#adjustment = adjustment;
     this.#topology = topologyOf(shape.request.kind, adjustment);
+    this.#classOf = rows.nodes.classOf;
     this.raised = this.#raised();
   }
 
   exclude(row: number): void {
     this.#excluded.add(row);
+  }
+
+  /** Rows that are named, or taken out: what is said of their class and site does not tell their score. */
+  get special(): readonly number[] {
+    const { siblings, barred, preferred } = this.#adjustment;
+    const named = [
+      ...(siblings?.byNode.keys() ?? []),
+      ...(barred?.nodes.keys() ?? []),
+      ...(preferred?.nodes.keys() ?? []),
+    ];
+    return [...new Set([...this.#rowsOf([], named), ...this.#excluded])];
+  }
+
+  /** Nodes of a class share a site, and so all that an adjustment says of nodes that it does not name. */
+  from(row: number, own: number): number {
+    const steps = (this.#steps ??= this.#stepsByClass());
+    const more = f64(steps, i32(this.#classOf, row));
+    return (Math.round(own * SCORE_STEPS) + more) / SCORE_STEPS;
+  }
+
+  /** What the adjustment adds to the score of a node of each class, in steps; −Infinity where it rejects. */
+  #stepsByClass(): Float64Array {
+    const { weights, topologyBase } = this.#shape;
+    const base = topologySteps(topologyBase, weights.parts);
+    const bySite = new Map<string, number>();
+    return Float64Array.from(this.#rows.classes, ({ representative }) => {
+      const site = representative?.site.name ?? "";
+      const known = bySite.get(site);
+      if (known !== undefined) return known;
+      const spot = { node: "", site };
+      const steps =
+        affinityRejection(this.#adjustment, spot) === undefined
+          ? topologySteps(this.#topology(spot), weights.parts) - base
+          : Number.NEGATIVE_INFINITY;
+      bySite.set(site, steps);
+      return steps;
+    });
   }
 
   evaluate(row: number): number {

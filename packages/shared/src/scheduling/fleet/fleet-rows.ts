@@ -5,13 +5,13 @@ import { type Booking, GPUS_PER_NODE_MAX, type NodeRow, NodeTable } from "../eng
 import { allocatable, INSTANCES_PER_NODE_MAX, type NodeFacts } from "../facts.ts";
 import { MILLI_PER_GPU } from "../gpu/request-mix.ts";
 import type { GpuValues } from "../gpu/values.ts";
-import { byName } from "../select.ts";
+import { inTieOrder } from "../select.ts";
 import { ClassTerms } from "./class-terms.ts";
 import { DeviceClasses } from "./device-classes.ts";
 import { FleetScore } from "./fleet-score.ts";
 import type { FleetShape } from "./fleet-shape.ts";
 import { LabelTracker } from "./label-tracker.ts";
-import { NO_CLASS, NodeClasses } from "./node-classes.ts";
+import { NO_CLASS, type NodeClass, NodeClasses } from "./node-classes.ts";
 import { type Held, NO_ROW, type NodeEntry } from "./node-entry.ts";
 import { PerformanceColumns } from "./performance-columns.ts";
 import { ShapeBook } from "./shape-book.ts";
@@ -34,7 +34,7 @@ interface Parts {
 }
 
 /**
- * Rows of the engine for nodes that come, change and go. Rows lie in the order of names when they are made; later nodes take spare
+ * Rows of the engine for nodes that come, change and go. Rows lie in the order of ties when they are made; later nodes take spare
  * rows. When a node finds none, or has more devices than its row has place for, all rows, and with them all trees, are made anew by the
  * next question.
  */
@@ -90,6 +90,11 @@ export class FleetRows {
 
   get terms(): ClassTerms {
     return this.#terms;
+  }
+
+  /** Classes by number. */
+  get classes(): readonly NodeClass[] {
+    return this.#classes.list;
   }
 
   /** Facts of a row's node, with what is assigned to it. */
@@ -202,8 +207,9 @@ export class FleetRows {
 
   #make(): Parts {
     const known = [...this.#entries.values()]
-      .filter((entry) => entry.told !== undefined)
-      .toSorted((a, b) => byName(a.name, b.name));
+      .flatMap((entry) => (entry.told === undefined ? [] : [{ entry, told: entry.told }]))
+      .toSorted((a, b) => inTieOrder(a.told, b.told))
+      .map(({ entry }) => entry);
     const spareCount = Math.max(SPARE_ROWS_MIN, Math.ceil(known.length * SPARE_RATIO));
     const rowCount = known.length + spareCount;
     const entries: (NodeEntry | undefined)[] = Array.from({ length: rowCount }, (_, i) => known[i]);

@@ -9,7 +9,7 @@ import { MILLI_PER_GPU } from "../gpu/request-mix.ts";
 import type { GpuValues } from "../gpu/values.ts";
 import { nodePrice } from "../score/cost.ts";
 import { NEUTRAL, unit } from "../score/part.ts";
-import { FULLER_SHARE, SCORE_STEPS } from "../score.ts";
+import { FULLER_SHARE, SCORE_STEPS, topologySteps } from "../score.ts";
 import type { ClassTerms } from "./class-terms.ts";
 import type { FleetShape } from "./fleet-shape.ts";
 import type { NodeEntry } from "./node-entry.ts";
@@ -138,9 +138,8 @@ export class FleetScore implements NodeScore {
       this.resource(shape, row) * parts.resource +
       f64(shape.performance, row) * parts.performance +
       this.cost(shape, row) * parts.cost +
-      f64(shape.compliance, nodeClass) * parts.compliance +
-      unit(topology) * parts.topology;
-    return Math.round(sum * SCORE_STEPS) / SCORE_STEPS;
+      f64(shape.compliance, nodeClass) * parts.compliance;
+    return (Math.round(sum * SCORE_STEPS) + topologySteps(topology, parts)) / SCORE_STEPS;
   }
 
   /** The resource part. */

@@ -6,7 +6,6 @@ import { weightsOf } from "../weights.ts";
 import { FleetTable, UNKNOWN_NODE } from "./fleet-table.ts";
 import { LabelTracker } from "./label-tracker.ts";
 import { NodeClasses } from "./node-classes.ts";
-import { Held } from "./node-entry.ts";
 import { MIX_REQUESTS_MAX, ObservedMix } from "./observed-mix.ts";
 import { PERFORMANCE_COLUMNS_MAX } from "./performance-columns.ts";
 
@@ -190,9 +189,9 @@ describe("classes and shapes", () => {
 
   test("of many requests those that came last count most", () => {
     const mix = new ObservedMix();
-    const held = (milliCpu: number): Held => new Held(use(milliCpu));
-    for (let i = 0; i < MIX_REQUESTS_MAX; i++) mix.add(held(1_000));
-    for (let i = 0; i < 10; i++) mix.add(held(2_000));
+    const asking = (milliCpu: number) => ({ milliCpu, gpuCount: 1, gpuMilli: 500 });
+    for (let i = 0; i < MIX_REQUESTS_MAX; i++) mix.add(asking(1_000));
+    for (let i = 0; i < 10; i++) mix.add(asking(2_000));
     expect(mix.entries().map((e) => e.count)).toEqual([MIX_REQUESTS_MAX / 2, 10]);
   });
 });

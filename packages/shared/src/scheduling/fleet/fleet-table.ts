@@ -8,7 +8,6 @@ import type { NodeTable } from "../engine/node-table.ts";
 import { isSoundShape } from "../engine/shape.ts";
 import type { Placed } from "../engine/trial.ts";
 import type { Decision, NodeFacts, PlacementRequest, Use, Weights } from "../facts.ts";
-import type { RequestMix } from "../gpu/request-mix.ts";
 import { type GpuValues, WHOLE_DEVICES_ONLY } from "../gpu/values.ts";
 import { NEUTRAL } from "../score/part.ts";
 import type { ScoreContext } from "../score.ts";
@@ -18,7 +17,6 @@ import { contextOf, Explanation } from "./explanation.ts";
 import { FleetRows } from "./fleet-rows.ts";
 import { FleetShape } from "./fleet-shape.ts";
 import { Held, NO_ROW, NodeEntry } from "./node-entry.ts";
-import { ObservedMix } from "./observed-mix.ts";
 import { SHAPES_MAX } from "./shape-book.ts";
 
 /** What `nodeIndex` answers for a node that is not known. */
@@ -49,7 +47,6 @@ interface Assigned {
 export class FleetTable {
   readonly #entries = new Map<string, NodeEntry>();
   readonly #assigned = new Map<string, Assigned>();
-  readonly #mix = new ObservedMix();
   readonly #rows: FleetRows;
 
   constructor({
@@ -110,18 +107,20 @@ export class FleetTable {
     const held = new Held(use);
     entry.hold(id, held);
     this.#assigned.set(id, { entry, held });
-    this.#mix.add(held);
     if (!reserved) this.#rows.book(entry, held, 1);
   }
 
-  /** Takes an assignment away; one that is not known is none. */
-  unassign(id: string): void {
+  /**
+   * Takes an assignment away; one that is not known is none. `released`: the engine has taken the room back already (`Engine.release`),
+   * and may have given it to others.
+   */
+  unassign(id: string, { released = false }: { readonly released?: boolean } = {}): void {
     const assigned = this.#assigned.get(id);
     if (assigned === undefined) return;
     const { entry, held } = assigned;
     this.#assigned.delete(id);
     entry.letGo(id);
-    this.#rows.book(entry, held, -1);
+    if (!released) this.#rows.book(entry, held, -1);
     this.#drop(entry);
   }
 
@@ -211,21 +210,25 @@ export class FleetTable {
   }
 
   /**
-   * Where one instance belongs: the winner and the runners-up with their parts, or, when no node fits, why. Reserves nothing: `assign`
-   * does. `explain` tells the same with every node counted, and looks at all of them for it.
+   * Where one instance belongs: the winner and the runners-up with their parts, or, when no node fits, why (nothing at all when
+   * `explains` is false). Reserves nothing: `assign` does. `explain` tells the same with every node counted, and looks at all of them.
    */
   decide(
     request: PlacementRequest,
     weights: Weights,
     adjustment: Adjustment = NO_ADJUSTMENT,
-    { runnersUp = 1 }: { readonly runnersUp?: number } = {},
+    {
+      runnersUp = 1,
+      explains = true,
+    }: { readonly runnersUp?: number; readonly explains?: boolean } = {},
   ): Decision {
     const shape = this.shapeOf(request, weights, adjustment);
     const rows = new AdjustedRows(this.#rows, shape, adjustment);
     const winner = isPlain(adjustment)
       ? this.#rows.engine.choose(shape)
       : this.#chooseOf(shape, rows);
-    if (winner === NO_NODE) return this.explain(request, weights, adjustment);
+    if (winner === NO_NODE)
+      return explains ? this.explain(request, weights, adjustment) : { candidates: [] };
     const context = contextOf(this.#rows, shape, adjustment);
     const candidates: Candidate[] = [];
     for (let row = winner; row !== NO_NODE; row = this.#chooseOf(shape, rows)) {
@@ -270,11 +273,6 @@ export class FleetTable {
     const scored = scoreOf(this.#rows.factsOf(row), context);
     const { devices = [] } = this.useOf({ shape, node: row, devices: this.devicesOn(shape, row) });
     return { ...scored, ...(devices.length === 0 ? {} : { devices }) };
-  }
-
-  /** What was asked for, from what is and was assigned: what slices of GPUs are worth is made from it (`gpuValues`). */
-  observedMix(): RequestMix {
-    return this.#mix.entries();
   }
 
   /** What GPUs are worth from now on. Every score is made anew. */

@@ -1,18 +1,17 @@
-import { type MixEntry, type RequestMix } from "../gpu/request-mix.ts";
-import type { Held } from "./node-entry.ts";
+import type { MixEntry, RequestMix } from "../gpu/request-mix.ts";
 
 /** Requests after which all counts are halved, so that what comes now weighs more than what came long ago. */
 export const MIX_REQUESTS_MAX = 20_000;
 
-/** Counts what was assigned by what matters to the worth of GPUs. */
+/** Counts requests by what matters to the worth of GPUs. */
 export class ObservedMix {
   readonly #entries = new Map<string, { readonly entry: MixEntry; count: number }>();
   #total = 0;
 
-  add({ amounts: { milliCpu }, devices }: Held): void {
-    const gpuMilli = devices[0]?.milli ?? 0;
-    const entry = { milliCpu, gpuCount: devices.length, gpuMilli, count: 0 };
-    const key = `${milliCpu} ${devices.length} ${gpuMilli}`;
+  /** One more of this kind. */
+  add({ milliCpu, gpuCount, gpuMilli }: Omit<MixEntry, "count">): void {
+    const entry = { milliCpu, gpuCount, gpuMilli, count: 0 };
+    const key = `${milliCpu} ${gpuCount} ${gpuMilli}`;
     const known = this.#entries.get(key) ?? { entry, count: 0 };
     known.count++;
     this.#entries.set(key, known);
@@ -21,6 +20,12 @@ export class ObservedMix {
 
   entries(): RequestMix {
     return [...this.#entries.values()].map(({ entry, count }) => ({ ...entry, count }));
+  }
+
+  /** Forgets what was counted. */
+  clear(): void {
+    this.#entries.clear();
+    this.#total = 0;
   }
 
   #halve(): void {

@@ -53,7 +53,15 @@ describe("opportunity cost", () => {
 });
 
 test("the resource part is a half where nothing is lost, falls with what is lost and stays within 0 and 1", () => {
-  expect([resourcePartOf(0), resourcePartOf(0.5), resourcePartOf(-0.5)]).toEqual([0.5, 0.25, 0.75]);
+  expect(resourcePartOf(0)).toBe(0.5);
+  const lost = [-1e9, -2, -1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 2, 1e9];
+  const parts = lost.map(resourcePartOf);
+  expect(parts).toEqual(parts.toSorted((a, b) => b - a));
+  expect(new Set(parts).size).toBe(lost.length);
+  for (const [i, part] of parts.entries())
+    expect(part + (parts.at(-1 - i) ?? 0)).toBeCloseTo(1, 12);
+  // Two losses of a quarter are one of a half.
+  expect(resourcePartOf(0.25) - resourcePartOf(0.5)).toBeCloseTo(0.5 - resourcePartOf(0.25), 12);
   expect(resourcePartOf(1e9)).toBeGreaterThanOrEqual(0);
   expect(resourcePartOf(-1e9)).toBeLessThanOrEqual(1);
 });

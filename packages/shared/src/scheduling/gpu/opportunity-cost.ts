@@ -39,12 +39,21 @@ export function opportunityCost(values: GpuValues, room: GpuRoom, ask: GpuAsk): 
   return { slot: ask.gpuMilli === MILLI_PER_GPU ? 0 : lost, strand: after - before };
 }
 
-/** GPUs lost at which the resource part is halfway between "loses nothing" and its end. */
-export const GPUS_LOST_HALF = 0.5;
+/**
+ * GPUs lost up to which the resource part falls evenly: half a loss is half as bad, wherever it falls. All cuts that leave
+ * something of use cost less (two thirds at most for the mix of the public trace); what costs more is bad beyond weighing against the
+ * other parts. So the range is no wider than it has to be, and losses count as much against the other parts as they can.
+ */
+const GPUS_LOST_EVEN = 0.75;
 
-/** GPUs lost as a part in (0, 1): 0.5 loses nothing, less loses some, more uses GPUs that were stranded. */
+/** Share of the part that is left for what is beyond: worse is always less. */
+const BEYOND_SHARE = 0.05;
+
+/** GPUs lost as a part in [0, 1]: 0.5 loses nothing, less loses some, more uses GPUs that were stranded. */
 export function resourcePartOf(gpusLost: number): number {
-  return (1 - gpusLost / (GPUS_LOST_HALF + Math.abs(gpusLost))) / 2;
+  const ratio = Math.abs(gpusLost) / GPUS_LOST_EVEN;
+  const swing = ratio <= 1 ? ratio * (1 - BEYOND_SHARE) : 1 - BEYOND_SHARE / ratio;
+  return (1 - (gpusLost < 0 ? -swing : swing)) / 2;
 }
 
 /** Worth of free devices that so much free CPU does not serve, GPUs. */

@@ -60,6 +60,31 @@ export function sliceDemand(mix: RequestMix): readonly SliceDemand[] {
   return sizes.map((milli) => ({ milli, count: sums.get(milli) ?? 0 }));
 }
 
+/**
+ * How far two mixes of requests for GPUs are apart: 0 when every kind comes as often, 1 when they have none in common (total
+ * variation distance). Requests without GPUs do not count; of a mix that has none every other is 1 away.
+ */
+export function mixDistance(a: RequestMix, b: RequestMix): number {
+  const [x, y] = [sharesOf(a), sharesOf(b)];
+  if (x.size === 0 || y.size === 0) return x.size === y.size ? 0 : 1;
+  let sum = 0;
+  for (const key of new Set([...x.keys(), ...y.keys()]))
+    sum += Math.abs((x.get(key) ?? 0) - (y.get(key) ?? 0));
+  return sum / 2;
+}
+
+/** Share of each kind of the requests for GPUs. */
+function sharesOf(mix: RequestMix): ReadonlyMap<string, number> {
+  const asking = soundMix(mix).filter(({ gpuCount }) => gpuCount > 0);
+  const total = asking.reduce((sum, { count }) => sum + count, 0);
+  const shares = new Map<string, number>();
+  for (const { milliCpu, gpuCount, gpuMilli, count } of asking) {
+    const key = `${milliCpu} ${gpuCount} ${gpuMilli}`;
+    shares.set(key, (shares.get(key) ?? 0) + count / total);
+  }
+  return shares;
+}
+
 /** CPU milli of all requests that ask for GPUs, over the GPUs that they ask for; 0 when none does. */
 export function milliCpuPerGpu(mix: RequestMix): number {
   let [milliCpu, gpus] = [0, 0];

@@ -42,6 +42,18 @@ export function slotPriceProblem(
 
 /** Prices for a mix. A solver that fails leaves each size at its share of a device that is cut into equal pieces. */
 export function slotPrices(mix: RequestMix, solve: SolveLinearProgram): SlotPrices {
+  const steps = slotPriceSteps(mix, solve);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** As `slotPrices`, one linear program a step: who has other things to do does them between two. */
+export function* slotPriceSteps(
+  mix: RequestMix,
+  solve: SolveLinearProgram,
+): Generator<undefined, SlotPrices, undefined> {
   const demand = sliceDemand(mix);
   const sizes = demand.map(({ milli }) => milli);
   const patterns: Pattern[] = sizes.map((size, i) =>
@@ -55,6 +67,7 @@ export function slotPrices(mix: RequestMix, solve: SolveLinearProgram): SlotPric
     const { pattern, worth } = dearestPattern(sizes, prices);
     if (worth <= 1 + TOLERANCE) break;
     patterns.push(pattern);
+    yield;
   }
   const scale = Math.max(1, dearestPattern(sizes, prices).worth);
   const rounded = sizes.map((size, i) => [size, roundedPrice((prices[i] ?? 0) / scale)] as const);

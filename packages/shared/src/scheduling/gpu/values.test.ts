@@ -1,9 +1,24 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { solveLinearProgram } from "../../platform/linear-program.ts";
-import { MILLI_PER_GPU, type RequestMix, SLICE_SIZES_MAX, sliceDemand } from "./request-mix.ts";
+import {
+  MILLI_PER_GPU,
+  mixDistance,
+  type RequestMix,
+  SLICE_SIZES_MAX,
+  sliceDemand,
+} from "./request-mix.ts";
 import { slotPriceProblem } from "./slot-prices.ts";
-import { type GpuValues, gpuValues, worthOf } from "./values.ts";
+import {
+  CPU_PER_GPU_MOVED_RATIO,
+  type GpuValues,
+  gpuValueSteps,
+  gpuValues,
+  haveMoved,
+  WHOLE_DEVICES_ONLY,
+  WORTH_MOVED,
+  worthOf,
+} from "./values.ts";
 
 /** Requests for GPUs of the public trace cluster-trace-gpu-v2023: milli, how many. */
 const DEFAULT_SLICES: readonly (readonly [milli: number, count: number])[] = [
@@ -128,5 +143,53 @@ describe("values", () => {
   test("the same mix in another order has the same values", () => {
     const mix = mixOf(DEFAULT_SLICES);
     expect(valuesOf(mix.toReversed()).worth).toEqual(valuesOf(mix).worth);
+  });
+});
+
+describe("values of another mix", () => {
+  test("step by step are those made at once", () => {
+    const mix = mixOf(DEFAULT_SLICES);
+    const steps = gpuValueSteps(mix, solveLinearProgram);
+    let step = steps.next();
+    while (step.done !== true) step = steps.next();
+    expect(step.value).toEqual(valuesOf(mix));
+  });
+
+  test("count as others when decisions can tell them apart", () => {
+    const values = valuesOf(mixOf(DEFAULT_SLICES));
+    const valuesWith = (by: number, ratio: number): GpuValues => ({
+      ...values,
+      worth: values.worth.map((worth, free) => (free === 700 ? worth + by : worth)),
+      milliCpuPerGpu: values.milliCpuPerGpu * ratio,
+    });
+    expect(haveMoved(values, valuesWith(WORTH_MOVED * 0.9, 1))).toBe(false);
+    expect(haveMoved(values, valuesWith(-WORTH_MOVED * 1.1, 1))).toBe(true);
+    expect(haveMoved(values, valuesWith(0, 1 + CPU_PER_GPU_MOVED_RATIO * 0.9))).toBe(false);
+    expect(haveMoved(values, valuesWith(0, 1 + CPU_PER_GPU_MOVED_RATIO * 1.1))).toBe(true);
+    expect(haveMoved(WHOLE_DEVICES_ONLY, WHOLE_DEVICES_ONLY)).toBe(false);
+    expect(haveMoved(WHOLE_DEVICES_ONLY, values)).toBe(true);
+  });
+
+  test("mixes are apart by the share of requests that are of other kinds", () => {
+    const mix = mixOf([
+      [500, 3],
+      [300, 1],
+    ]);
+    expect(mixDistance(mix, mix)).toBe(0);
+    expect(
+      mixDistance(
+        mix,
+        mixOf([
+          [500, 300],
+          [300, 100],
+        ]),
+      ),
+    ).toBe(0);
+    expect(mixDistance(mix, mixOf([[500, 4]]))).toBe(0.25);
+    expect(mixDistance(mix, mixOf([[100, 1]]))).toBe(1);
+    const noGpus = [{ milliCpu: 1, gpuCount: 0, gpuMilli: 0, count: 9 }];
+    expect([mixDistance([], noGpus), mixDistance(noGpus, mix)]).toEqual([0, 1]);
+    const hostile = [{ milliCpu: Number.NaN, gpuCount: 1, gpuMilli: 1e308, count: -1 }];
+    expect(mixDistance(hostile, mix)).toBe(1);
   });
 });

@@ -53,6 +53,7 @@ export function waitingMessage(reason: WaitingReason, context: WaitingContext): 
       return `${asks}; there is not enough room now that passes the filters`;
     case "BadRequest":
     case "LargerThanFleet":
+    case "MakingRoom":
     case "QueueClosed":
     case "QueueHasChildren":
     case "QueueNotFound":

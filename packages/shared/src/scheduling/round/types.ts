@@ -150,6 +150,8 @@ export type WaitingReason =
   | "LargerThanFleet"
   /** There is not enough room now. */
   | "NoRoom"
+  /** Moves make room for it; said by who makes them, never by a round. */
+  | "MakingRoom"
   /** There is room, which is kept for a job that waits longer. */
   | "KeptForAnother"
   /** A job ahead of it in a fifo queue waits. */

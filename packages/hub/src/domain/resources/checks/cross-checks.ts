@@ -34,6 +34,7 @@ const CHECKS: Checks = {
   SchedulingProfile: schedulingProfileCauses,
   PriceList: priceListCauses,
   Queue: queueCauses,
+  MovePlan: nothing,
   PriorityClass: priorityClassCauses,
   CrossClusterEndpoint: endpointCauses,
   NetworkOptimizationPolicy: optimizationPolicyCauses,

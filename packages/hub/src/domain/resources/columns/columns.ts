@@ -18,7 +18,7 @@ import {
   JOIN_TOKEN_COLUMNS,
   SITE_COLUMNS,
 } from "./fleet-columns.ts";
-import { PRIORITY_CLASS_COLUMNS, QUEUE_COLUMNS } from "./queue-columns.ts";
+import { MOVE_PLAN_COLUMNS, PRIORITY_CLASS_COLUMNS, QUEUE_COLUMNS } from "./queue-columns.ts";
 import {
   APPLICATION_COLUMNS,
   ASSIGNMENT_COLUMNS,
@@ -57,6 +57,7 @@ const COLUMNS: Readonly<Record<KindName | ViewName, readonly Column[]>> = {
     AGE,
   ],
   Queue: QUEUE_COLUMNS,
+  MovePlan: MOVE_PLAN_COLUMNS,
   PriorityClass: PRIORITY_CLASS_COLUMNS,
   CrossClusterEndpoint: [
     NAME,

@@ -1,5 +1,14 @@
-import { numberAt, type ServedObject, textAt } from "../api-object.ts";
-import { AGE, type Column, column, countColumn, fieldColumn, NAME, wide } from "./column.ts";
+import { itemsAt, numberAt, type ServedObject, textAt } from "../api-object.ts";
+import {
+  AGE,
+  type Column,
+  column,
+  countColumn,
+  fieldColumn,
+  fraction,
+  NAME,
+  wide,
+} from "./column.ts";
 
 /** `12.5%` of the fleet. */
 const percent =
@@ -25,6 +34,30 @@ export const QUEUE_COLUMNS: readonly Column[] = [
   AGE,
   wide(fieldColumn("Resource", "Of which it has the greatest part.", "status", "dominantResource")),
   wide(fieldColumn("Reserved For", "Job that room is kept for.", "status", "reservation", "job")),
+];
+
+/** Moves that are over, however they ended. */
+const MOVES_OVER: readonly unknown[] = ["arrived", "returned", "left", "gone"];
+
+export const MOVE_PLAN_COLUMNS: readonly Column[] = [
+  NAME,
+  fieldColumn("For", "What waits for the room.", "spec", "job"),
+  column("Phase", "How far it is.", (o) => textAt(o, "status", "phase")),
+  column("Moves", "Moves that are over, of all.", (o) =>
+    fraction(
+      itemsAt(o, "status", "moves").filter((m) => MOVES_OVER.includes(m["state"])).length,
+      itemsAt(o, "spec", "moves").length,
+    ),
+  ),
+  fieldColumn("Broken-By", "Why it was given up.", "status", "brokenBy"),
+  AGE,
+  wide(
+    column("Rooms", "Nodes that room is made on.", (o) =>
+      itemsAt(o, "spec", "rooms")
+        .map((room) => textAt(room, "node") ?? "")
+        .join(","),
+    ),
+  ),
 ];
 
 /** As kubectl shows them against a Kubernetes API. */

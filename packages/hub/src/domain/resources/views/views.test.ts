@@ -1,9 +1,10 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import { expect, test } from "vitest";
-import { gpus, inventory } from "../../../../test/support/node-builders.ts";
+import { assignment, gpus, inventory } from "../../../../test/support/node-builders.ts";
 import { memberAt } from "../api-object.ts";
 import { leaseView, withRenewTime } from "./lease-view.ts";
 import { nodeView } from "./node-view.ts";
+import { podView } from "./pod-view.ts";
 
 const node: ObjectOf<"EdgeNode"> = {
   apiVersion: "edge.kurator.dev/v1alpha1",
@@ -43,4 +44,24 @@ test("a Lease says when its node was last heard, and nothing when this hub never
     "1970-01-01T00:00:00.000000Z",
   );
   expect(withRenewTime(lease, undefined)).toBe(lease);
+});
+
+test("a Pod that waits says why, as Kubernetes' scheduler does", () => {
+  const message = 'queue "q" is closed: open it, or name another in volcano.queue';
+  const waiting = { ...assignment("api-0", undefined), status: { reason: "QueueClosed", message } };
+  const pod = podView(waiting);
+  expect(memberAt(pod, "spec", "nodeName")).toBeUndefined();
+  expect(memberAt(pod, "status")).toMatchObject({ phase: "Pending", message });
+  expect(memberAt(pod, "status", "conditions")).toContainEqual(
+    expect.objectContaining({
+      type: "PodScheduled",
+      status: "False",
+      reason: "Unschedulable",
+      message,
+    }),
+  );
+  const placed = podView(assignment("api-0", "north-a"));
+  expect(memberAt(placed, "status", "conditions")).toContainEqual(
+    expect.objectContaining({ type: "PodScheduled", status: "True" }),
+  );
 });

@@ -1,0 +1,153 @@
+import type { Compressor } from "./compressor.ts";
+import type { CodedBlock, EncodeInput } from "./encode-types.ts";
+import { totalOf } from "./envelope.ts";
+import { MAX_BLOCK_BASE_BYTES, MAX_BLOCK_RANGES } from "./limits.ts";
+import { type CopyMap, copyMapOf } from "./program/copy-map.ts";
+import { imageOf } from "./program/image.ts";
+import { type CopyStep, Matcher } from "./program/matcher.ts";
+import { encodeProgramBlock, rangesOfBlock } from "./program/program-block.ts";
+import { type ProgramMap, programMapOf, writeProgramMap } from "./program/program-map.ts";
+import type { RandomAccess } from "./random-access.ts";
+
+/** Files up to this size are matched as a whole; larger ones window by window, which costs nothing on programs. */
+export const WHOLE_MATCH_BYTES = 48 * 1024 * 1024;
+/** Target bytes of one window, and how much further than its share of the base the window reaches on both sides. */
+const WINDOW_BYTES = 16 * 1024 * 1024;
+const WINDOW_MARGIN_BYTES = 4 * 1024 * 1024;
+/** Up to this size every codec is tried. */
+const TRY_ALL_BYTES = 256 * 1024;
+/** Brotli is tried up to this size: beyond it zstd is nearly as small and much faster. */
+const BROTLI_BYTES = 512 * 1024;
+/** Files up to this size fit a dictionary and nothing else: a copy map could only add to them. */
+const PREFIX_ONLY_BYTES = 32 * 1024;
+/** How far a dictionary reaches around a block's share of the base. */
+const PREFIX_MARGIN_BYTES = 4 * 1024 * 1024;
+
+/** Bytes in which a copy must agree to be worth a step of the map; code changes in more places than other bytes. */
+const LEAST_EQUAL = 32;
+const LEAST_EQUAL_IN_CODE = 20;
+
+/** Encodes blocks that hold no weights: programs, texts, containers, anything. */
+export class GeneralEncoder {
+  readonly #input: EncodeInput;
+  readonly #compressor: Compressor;
+  #map: ProgramMap | undefined;
+
+  constructor(input: EncodeInput, compressor: Compressor) {
+    this.#input = input;
+    this.#compressor = compressor;
+  }
+
+  /** Matches target and base; the coded map, when one is worth having. */
+  prepareMap(): Uint8Array | undefined {
+    const { base, target, steps } = this.#input;
+    if (base === undefined || base.size === 0 || target.size === 0) return undefined;
+    if (steps === undefined && target.size <= PREFIX_ONLY_BYTES) return undefined;
+    const images = { old: imageOf(base), new: imageOf(target) };
+    const copies = copyMapOf(
+      steps ??
+        matched(
+          base,
+          target,
+          images.new.architecture === "none" ? LEAST_EQUAL : LEAST_EQUAL_IN_CODE,
+        ),
+    );
+    if (!isWorth(copies, target.size)) return undefined;
+    const map = programMapOf(images, copies);
+    const coded = writeProgramMap(map, this.#compressor);
+    if (coded !== undefined) this.#map = map;
+    return coded;
+  }
+
+  encode(start: number, bytes: Uint8Array): CodedBlock {
+    const program = this.#program(start, bytes);
+    // A well-matched block of a program is not tried with what cannot win.
+    const good = program !== undefined && program.payload.length < bytes.length / 3;
+    if (good && bytes.length > TRY_ALL_BYTES) return program;
+    const candidates: CodedBlock[] = [
+      { codec: "stored", payload: bytes, ranges: [] },
+      { codec: "zstd", payload: this.#compressor.zstd(bytes), ranges: [] },
+    ];
+    if (program !== undefined) candidates.push(program);
+    if (bytes.length <= BROTLI_BYTES)
+      candidates.push({
+        codec: "brotli",
+        payload: this.#compressor.brotli(bytes, "text"),
+        ranges: [],
+      });
+    const prefix = this.#prefix(start, bytes);
+    if (prefix !== undefined) candidates.push(prefix);
+    return candidates.reduce((best, c) => (c.payload.length < best.payload.length ? c : best));
+  }
+
+  #program(start: number, bytes: Uint8Array): CodedBlock | undefined {
+    const { base } = this.#input;
+    const map = this.#map;
+    if (map === undefined || base === undefined) return undefined;
+    const ranges = rangesOfBlock(map, { start, length: bytes.length }, base.size);
+    if (ranges.length > MAX_BLOCK_RANGES || totalOf(ranges) > MAX_BLOCK_BASE_BYTES)
+      return undefined;
+    const joined = join(base, ranges);
+    const payload = encodeProgramBlock(
+      { map, start, base: joined, ranges },
+      bytes,
+      this.#compressor,
+    );
+    return { codec: "program", payload, ranges };
+  }
+
+  #prefix(start: number, bytes: Uint8Array): CodedBlock | undefined {
+    const { base, target } = this.#input;
+    if (base === undefined || base.size === 0) return undefined;
+    const ratio = base.size / target.size;
+    const whole = base.size <= MAX_BLOCK_BASE_BYTES / 2;
+    const from = whole ? 0 : Math.max(0, Math.floor(start * ratio) - PREFIX_MARGIN_BYTES);
+    const to = whole
+      ? base.size
+      : Math.min(base.size, Math.ceil((start + bytes.length) * ratio) + PREFIX_MARGIN_BYTES);
+    if (to <= from || to - from > MAX_BLOCK_BASE_BYTES) return undefined;
+    const dictionary = base.read(from, to - from);
+    const payload = this.#compressor.zstd(bytes, { dictionary });
+    return { codec: "prefix", payload, ranges: [{ offset: from, length: to - from }] };
+  }
+}
+
+/** A map that copies next to nothing only adds to the delta. */
+function isWorth(copies: CopyMap, targetSize: number): boolean {
+  return copies.copied.reduce((sum, n) => sum + n, 0) > targetSize / 50;
+}
+
+function join(
+  base: RandomAccess,
+  ranges: readonly { offset: number; length: number }[],
+): Uint8Array {
+  const joined = new Uint8Array(totalOf(ranges));
+  let at = 0;
+  for (const range of ranges) {
+    joined.set(base.read(range.offset, range.length), at);
+    at += range.length;
+  }
+  return joined;
+}
+
+function matched(
+  base: RandomAccess,
+  target: RandomAccess,
+  leastEqual: number,
+): readonly CopyStep[] {
+  if (base.size <= WHOLE_MATCH_BYTES)
+    return new Matcher(base.read(0, base.size)).steps(target.read(0, target.size), leastEqual);
+  const ratio = base.size / target.size;
+  const steps: CopyStep[] = [];
+  for (let start = 0; start < target.size; start += WINDOW_BYTES) {
+    const length = Math.min(WINDOW_BYTES, target.size - start);
+    const from = Math.max(0, Math.floor(start * ratio) - WINDOW_MARGIN_BYTES);
+    const to = Math.min(base.size, Math.ceil((start + length) * ratio) + WINDOW_MARGIN_BYTES);
+    const found = new Matcher(base.read(from, to - from)).steps(
+      target.read(start, length),
+      leastEqual,
+    );
+    for (const step of found) steps.push({ ...step, from: step.from + from });
+  }
+  return steps;
+}
