@@ -1,8 +1,8 @@
 // Who may import whom (ARCHITECTURE.md, "Borders"). A rule here is moved only together with the design, never to let one file through.
 const layer = (p, l) => `^packages/${p}/src/${l}/`;
 const sides = "(hub|edge-agent)";
-const pureShared = "^packages/shared/src/(kernel|model|scheduling|delta)/";
-const pureSharedAndWire = "^packages/shared/src/(kernel|model|protocol|scheduling|delta)/";
+const pureShared = "^packages/shared/src/(kernel|model|scheduling|delta|trust)/";
+const pureSharedAndWire = "^packages/shared/src/(kernel|model|protocol|scheduling|delta|trust)/";
 const tests = "(\\.test\\.ts$|/test/)";
 const typebox = "^node_modules/typebox/";
 
@@ -20,6 +20,7 @@ module.exports = {
     { name: "no-testing-code-in-production", severity: "error", from: { path: "^packages/", pathNot: ["\\.test\\.ts$", "/test/", "/testing/"] }, to: { path: "^packages/shared/src/testing/" } },
     { name: "nothing-imports-the-simulator", severity: "error", from: { path: "^(packages|scripts)/" }, to: { path: "^test/" } },
     { name: "simulator-uses-no-adapters", severity: "error", from: { path: "^test/simulator/" }, to: { path: layer(sides, "(adapters|main)") } },
+    { name: "tuf-models-only-behind-their-wrapper", severity: "error", from: { path: "^packages/", pathNot: "^packages/shared/src/platform/tuf\\.ts$" }, to: { path: "^node_modules/@tufjs/" } },
     { name: "mqtt-only-in-its-adapter", severity: "error", from: { path: "^packages/edge-agent/src/", pathNot: "^packages/edge-agent/src/adapters/mqtt/" }, to: { path: "^node_modules/mqtt/" } },
   ],
   options: {

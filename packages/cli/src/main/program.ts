@@ -7,6 +7,7 @@ import { addEventsCommand, addInventoryCommands } from "../commands/inventory.ts
 import { addObjectCommands } from "../commands/objects.ts";
 import { addRebalanceCommand } from "../commands/rebalance.ts";
 import { type GlobalFlags, saysNoHub, withSession } from "../commands/session.ts";
+import { addTrustCommands } from "../commands/trust.ts";
 import { addNodeCommands, addWorkloadCommands } from "../commands/workloads.ts";
 import { type CliErrorCode, EXIT_STATUS, errorLines } from "../domain/errors.ts";
 import { textOf } from "../domain/text.ts";
@@ -50,6 +51,7 @@ function createProgram(io: Io): Command {
   addRebalanceCommand(program, io);
   addNodeCommands(program, io);
   addEventsCommand(program, io);
+  addTrustCommands(program, io);
   addCompletionCommand(program, io);
   return program;
 }

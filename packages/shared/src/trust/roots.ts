@@ -1,0 +1,69 @@
+import { ROOT_BYTES_MAX, ROOT_STEPS_MAX } from "./limits.ts";
+import { type Opened, openMetadata } from "./metadata.ts";
+import type { TrustTools } from "./ports.ts";
+import { type Quorum, requireQuorum } from "./quorum.ts";
+import { TrustError } from "./refusal.ts";
+import { type Need, requireFresh, topQuorum, trustedRoot, type Walk } from "./walk.ts";
+
+/**
+ * Walks `N+1.root.json` until there is no next one (TUF 1.0.34 §5.3): each is signed by a threshold of the keys before it and
+ * of its own. Only the last has to be fresh, so a node that was away for years finds its way.
+ */
+export function walkRoots(walk: Walk): Need | undefined {
+  let root = trustedRoot(walk);
+  for (let step = 0; ; step++) {
+    const file = `${root.signed.version + 1}.root.json`;
+    const bytes = walk.files.metadata.get(file);
+    if (bytes === undefined) return { file, bytesMax: ROOT_BYTES_MAX };
+    if (bytes === "absent") break;
+    if (step === ROOT_STEPS_MAX) throw tooLong(file);
+    const next = openMetadata("root", { subject: file, bytes }, walk.tools);
+    requireNext(root, next);
+    if (hasOtherOnlineKeys(root, next)) {
+      walk.trusted.delete("timestamp");
+      walk.trusted.delete("snapshot");
+    }
+    walk.trusted.set("root", bytes);
+    root = next;
+  }
+  requireFresh(walk, root);
+  return undefined;
+}
+
+/** Throws unless `next` follows `root`: the next number, and signed by a threshold of both. */
+export function requireNext(root: Opened<"root">, next: Opened<"root">): void {
+  if (next.signed.version !== root.signed.version + 1)
+    throw new TrustError("root-out-of-order", {
+      subject: next.subject,
+      message: `holds version ${next.signed.version}, ${root.signed.version + 1} comes next`,
+      mend: "Publish every root under its own number; none may be left out or replaced.",
+    });
+  requireQuorum(topQuorum(root, "root"), next);
+  requireQuorum(topQuorum(next, "root"), next);
+}
+
+/** A root to begin with, from the build or from enrolment: signed by its own threshold. Throws TrustError. */
+export function openFirstRoot(bytes: Uint8Array, tools: TrustTools): Opened<"root"> {
+  const root = openMetadata("root", { subject: "first root", bytes }, tools);
+  requireQuorum(topQuorum(root, "root"), root);
+  return root;
+}
+
+/** TUF §5.3.11: with other keys for timestamp or snapshot, what the old ones have signed is forgotten. */
+function hasOtherOnlineKeys(root: Opened<"root">, next: Opened<"root">): boolean {
+  return (["timestamp", "snapshot"] as const).some(
+    (role) => fingerprint(topQuorum(root, role)) !== fingerprint(topQuorum(next, role)),
+  );
+}
+
+function fingerprint({ role }: Quorum): string {
+  return `${role.threshold} of ${role.keyids.toSorted().join(" ")}`;
+}
+
+function tooLong(file: string): TrustError {
+  return new TrustError("root-chain-too-long", {
+    subject: file,
+    message: `more than ${ROOT_STEPS_MAX} roots in one walk`,
+    mend: "Nothing to do if they are real: the next try goes on from here.",
+  });
+}
