@@ -97,6 +97,12 @@ const BREAKS: Readonly<Record<Bug, string>> = {
   "lose-signals": "invariant 4",
   "accept-any-revision": "invariant 8",
   "trust-any-signature": "invariant 1",
+  "hub-forgets-rooms": "invariant 11",
+  "hub-forgets-devices": "invariant 11",
+  "gang-in-part": "invariant 10",
+  "no-guarantees": "invariant 12",
+  "small-machines": "invariant 10",
+  "card-told-twice": "device in use",
   "reuse-epoch": "unique numbers",
   "restart-on-reconnect": "invariant 3",
 };

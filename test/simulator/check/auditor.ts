@@ -1,7 +1,8 @@
 import type { AcceptedDesired } from "@flotilla/edge-agent/app/state/ports";
 import type { AnyObject } from "@flotilla/hub/app/resources/ports";
-import { isFinished } from "@flotilla/hub/domain/application/instance-state";
+import { runDigest } from "@flotilla/edge-agent/domain/reconcile/devices";
 import type { NodeId } from "@flotilla/shared/kernel/ids";
+import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { ReportedInstance } from "@flotilla/shared/model/reported-state";
 import type { Codec } from "@flotilla/shared/protocol/codec";
@@ -12,6 +13,7 @@ import type { BrokerWitness } from "../net/broker.ts";
 import type { StoreWitness } from "../node/agent-store.ts";
 import type { Machine, MachineWitness, SimProcess } from "../node/machine.ts";
 import { Violation } from "../world/violation.ts";
+import { PlacementAuditor } from "./placements.ts";
 import {
   copiesOf,
   instanceOf,
@@ -41,11 +43,21 @@ export class Auditor implements MachineWitness, BrokerWitness {
   readonly #notices = new Map<string, Set<string>>();
   /** How often each thing worth happening has happened. */
   readonly probes = new Map<string, number>();
+  readonly placements: PlacementAuditor;
   #failure: Violation | undefined;
 
-  constructor(deps: { readonly codec: Codec; readonly hub: HubState }) {
+  constructor(deps: {
+    readonly codec: Codec;
+    readonly hub: HubState;
+    readonly nowMs: () => number;
+  }) {
     this.#codec = deps.codec;
     this.#hub = deps.hub;
+    this.placements = new PlacementAuditor({
+      ...deps,
+      broken: (invariant, message) => this.broken(invariant, message),
+      probe: (name) => this.probe(name),
+    });
   }
 
   /** The first broken promise. */
@@ -54,6 +66,7 @@ export class Auditor implements MachineWitness, BrokerWitness {
   }
 
   watch(machine: Machine): void {
+    this.placements.watch(machine);
     this.#nodes.set(machine.name, {
       machine,
       gave: { epoch: 0, seq: 0 },
@@ -86,11 +99,12 @@ export class Auditor implements MachineWitness, BrokerWitness {
         `${machine.name} starts ${process.instanceId} again, which has succeeded there`,
       );
     const asked = instanceOf(machine, process);
-    if (asked?.specDigest !== process.specDigest)
+    if (digestOf(asked) !== process.specDigest)
       this.broken(
         "invariant 1",
         `${machine.name} starts ${process.instanceId} with spec ${process.specDigest.slice(0, 8)}, which its accepted desired state (revision ${machine.disk.database.desired?.state.revision ?? 0}) does not ask for`,
       );
+    this.placements.started(machine, process);
   }
 
   struckStranger(machine: Machine, pid: number): void {
@@ -100,7 +114,7 @@ export class Auditor implements MachineWitness, BrokerWitness {
   /** A Job is done once, unless the node has lost its records. */
   succeeded(machine: Machine, process: SimProcess): void {
     this.probe("job succeeded");
-    const isAsked = instanceOf(machine, process)?.specDigest === process.specDigest;
+    const isAsked = digestOf(instanceOf(machine, process)) === process.specDigest;
     if (isAsked && !process.isForgotten) this.#of(machine.name).succeeded.add(workOf(process));
   }
 
@@ -119,7 +133,7 @@ export class Auditor implements MachineWitness, BrokerWitness {
       asked.containers.every((c) => run.some((p) => p.container === c.name)) &&
       run.every((p) => p.isHealthy);
     const isOnly = run.length === copiesOf(machine, process.instanceId).length;
-    if (asked?.specDigest === process.specDigest && isWhole && isOnly)
+    if (digestOf(asked) === process.specDigest && isWhole && isOnly)
       this.broken(
         "invariant 3",
         `${machine.name} sends ${signal} to ${process.instanceId} (pid ${process.pid}), which runs as desired`,
@@ -170,7 +184,7 @@ export class Auditor implements MachineWitness, BrokerWitness {
         `${node} accepts revision ${state.revision} after ${before.revision}`,
       );
     truth.accepted = { revision: state.revision, payload };
-    const asked = new Set(state.instances.map((i) => `${i.id} ${i.specDigest}`));
+    const asked = new Set(state.instances.map((i) => `${i.id} ${runDigest(i)}`));
     for (const work of truth.succeeded) if (!asked.has(work)) truth.succeeded.delete(work);
   }
 
@@ -284,14 +298,8 @@ export class Auditor implements MachineWitness, BrokerWitness {
       this.#lookAtDesired(nodeId, { revision, payload });
     for (const { nodeId, epoch, seq } of this.#hub.cursors.values())
       this.#lookAtCursor(nodeId, { epoch, seq });
-    const byNode = new Map<string, ObjectOf<"Assignment">[]>();
-    for (const object of this.#hub.objects.values()) {
-      if (!isAssignment(object)) continue;
-      this.#lookAtReport(object);
-      const { node } = object.spec;
-      if (node !== undefined) byNode.set(node, [...(byNode.get(node) ?? []), object]);
-    }
-    for (const [node, assignments] of byNode) this.#lookAtRoom(node, assignments);
+    for (const object of this.#hub.objects.values())
+      if (isAssignment(object)) this.#lookAtReport(object);
     for (const [node, truth] of this.#nodes) this.#lookAtNode(node, truth);
   }
 
@@ -347,26 +355,15 @@ export class Auditor implements MachineWitness, BrokerWitness {
       this.broken("invariant 15", `${node} carries the boot id ${bootId}, which it never had`);
   }
 
-  #lookAtRoom(node: string, assignments: readonly ObjectOf<"Assignment">[]): void {
-    const object = this.#hub.objects.get(`EdgeNode//${node}`);
-    const capacity = object !== undefined && isNode(object) ? object.status?.capacity : undefined;
-    if (capacity === undefined) return;
-    const unfinished = assignments.filter((a) => !isFinished(a));
-    for (const field of ["milliCpu", "memoryBytes"] as const) {
-      const given = unfinished.reduce((sum, a) => sum + a.spec.requests[field], 0);
-      if (given > capacity[field])
-        this.broken(
-          "invariant 11",
-          `${node} has ${capacity[field]} ${field} and is given ${given}: ${unfinished.map((a) => a.metadata.name).join(", ")}`,
-        );
-    }
-  }
-
   #of(node: string): NodeTruth {
     const truth = this.#nodes.get(node);
     if (truth === undefined) throw new Error(`${node} is not watched`);
     return truth;
   }
+}
+
+function digestOf(asked: DesiredInstance | undefined): string | undefined {
+  return asked === undefined ? undefined : runDigest(asked);
 }
 
 function textOf(instance: ReportedInstance): string {

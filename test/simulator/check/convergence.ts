@@ -1,4 +1,5 @@
 import type { AnyObject } from "@flotilla/hub/app/resources/ports";
+import { runDigest } from "@flotilla/edge-agent/domain/reconcile/devices";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { HubState } from "../hub/hub-state.ts";
 import type { Machine } from "../node/machine.ts";
@@ -85,12 +86,18 @@ function ofProcesses(machine: Machine): readonly string[] {
   const wanted = desired.state.instances
     .filter((i) => instances.get(i.id)?.intent !== "finished")
     .filter((i) => i.containers.every((c) => c.command?.[0] !== "missing"))
-    .flatMap((i) => i.containers.map((c) => `${i.id}/${c.name}/${i.specDigest.slice(0, 6)}`));
+    .flatMap((i) => i.containers.map((c) => `${i.id}/${c.name}/${briefly(runDigest(i))}`));
   const running = [...machine.processes.values()].map(
-    (p) => `${p.instanceId}/${p.container}/${p.specDigest.slice(0, 6)}`,
+    (p) => `${p.instanceId}/${p.container}/${briefly(p.specDigest)}`,
   );
   const what = `${machine.name}: processes`;
   return differs(what, running.sort().join(" "), wanted.sort().join(" "));
+}
+
+/** The spec's digest cut short, and the devices. */
+function briefly(digest: string): string {
+  const [spec = "", devices = ""] = digest.split(" ");
+  return `${spec.slice(0, 6)}${devices}`;
 }
 
 function assignedDiffers(

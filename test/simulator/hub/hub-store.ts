@@ -25,6 +25,8 @@ export class HubDisk {
   isFull = false;
   /** Mean time of an fsync. */
   fsyncMs = 4;
+  /** Called with each commit that has become durable. */
+  onCommit: (entries: readonly LogEntry[]) => void = () => {};
 }
 
 interface Waiting {
@@ -58,6 +60,8 @@ export class SimHubStore implements ResourceStore {
     this.#deps = deps;
     this.#view = deps.disk.state.copy();
     if (deps.bugs.has("hub-forgets-cursor")) this.#view.cursors.clear();
+    for (const [key, object] of this.#view.objects)
+      this.#view.objects.set(key, misread(object, deps.bugs));
   }
 
   get revision(): number {
@@ -70,14 +74,18 @@ export class SimHubStore implements ResourceStore {
 
   get<K extends KindName>(kind: K, namespace: string, name: string): ObjectOf<K> | undefined {
     const found = this.#view.objects.get(keyText({ kind, namespace, name }));
-    return found !== undefined && isOf(found, kind) ? found : undefined;
+    if (found === undefined || !isOf(found, kind)) return undefined;
+    const told = mistold(found, this.#deps.bugs);
+    return isOf(told, kind) ? told : undefined;
   }
 
   list<K extends KindName>(kind: K, namespace?: string): readonly ObjectOf<K>[] {
     const found: ObjectOf<K>[] = [];
-    for (const object of this.#view.ofKind(kind))
+    for (const stored of this.#view.ofKind(kind)) {
+      const object = mistold(stored, this.#deps.bugs);
       if (isOf(object, kind) && (namespace === undefined || spaceOf(object) === namespace))
         found.push(object);
+    }
     return found.sort((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1));
   }
 
@@ -122,7 +130,10 @@ export class SimHubStore implements ResourceStore {
         return;
       }
       const judged = this.#judged(batch);
-      for (const { entries, commit } of judged) disk.state.write(entries, commit);
+      for (const { entries, commit } of judged) {
+        disk.state.write(entries, commit);
+        disk.onCommit(entries);
+      }
       this.#deps.onDurable();
       loop.schedule(dice.exponential(0.5), life, "commit", () => {
         if (!bugs.has("commit-before-fsync")) this.#answer(judged);
@@ -146,7 +157,7 @@ export class SimHubStore implements ResourceStore {
         };
       }
       const entries: LogEntry[] = [];
-      for (const change of commit.changes) {
+      for (const change of this.#kept(commit.changes, next)) {
         const entry = entryOf(change, next.objects.get(keyText(change.key)), next.revision + 1);
         if (entry === undefined) continue;
         entries.push(entry);
@@ -154,6 +165,16 @@ export class SimHubStore implements ResourceStore {
       }
       return { commit, entries, resolve, conflict: undefined };
     });
+  }
+
+  /** All of them, but for a planted bug. */
+  #kept(changes: readonly Change[], state: HubState): readonly Change[] {
+    if (!this.#deps.bugs.has("gang-in-part")) return changes;
+    const placements = changes.filter(({ key, object }) => {
+      const before = state.objects.get(keyText(key));
+      return nodeOf(object) !== undefined && nodeOf(before) === undefined;
+    });
+    return placements.length < 2 ? changes : changes.filter((c) => c !== placements.at(-1));
   }
 
   #holds(change: Change, current: AnyObject | undefined): boolean {
@@ -213,6 +234,35 @@ function isSame(a: AnyObject, b: AnyObject): boolean {
     metadata: { ...o.metadata, resourceVersion: "" },
   });
   return jsonEqual(bare(a), bare(b));
+}
+
+/** What a hub that starts takes an object for; the object itself, but for a planted bug. */
+function misread(object: AnyObject, bugs: Bugs): AnyObject {
+  if (!isOf(object, "Assignment")) return object;
+  if (bugs.has("hub-forgets-rooms")) {
+    const requests = { milliCpu: 0, memoryBytes: 0, diskBytes: 0, gpuCount: 0 };
+    return { ...object, spec: { ...object.spec, requests } };
+  }
+  if (!bugs.has("hub-forgets-devices")) return object;
+  const { devices: _devices, ...spec } = object.spec;
+  return { ...object, spec };
+}
+
+/** What the hub is told of an object; the object itself, but for a planted bug. */
+function mistold(object: AnyObject, bugs: Bugs): AnyObject {
+  if (bugs.has("no-guarantees") && isOf(object, "Queue")) {
+    const { guarantee: _guarantee, ...spec } = object.spec;
+    return { ...object, spec };
+  }
+  const capacity = isOf(object, "EdgeNode") ? object.status?.capacity : undefined;
+  if (!bugs.has("small-machines") || !isOf(object, "EdgeNode") || capacity === undefined)
+    return object;
+  const small = { ...capacity, milliCpu: Math.floor(capacity.milliCpu / 4) };
+  return { ...object, status: { ...object.status, capacity: small } };
+}
+
+function nodeOf(object: AnyObject | undefined): string | undefined {
+  return object !== undefined && isOf(object, "Assignment") ? object.spec.node : undefined;
 }
 
 function isOf<K extends KindName>(object: AnyObject, kind: K): object is AnyObject & ObjectOf<K> {

@@ -6,7 +6,7 @@ import { Reconciler } from "@flotilla/edge-agent/app/reconcile/reconciler";
 import { must } from "@flotilla/shared/kernel/assert";
 import { CodedError } from "@flotilla/shared/kernel/errors";
 import type { Service } from "@flotilla/shared/kernel/service";
-import type { Capacity, Inventory } from "@flotilla/shared/model/capacity";
+import type { Gpu, Inventory } from "@flotilla/shared/model/capacity";
 import { runServices } from "@flotilla/shared/platform/supervisor";
 import type { Codec } from "@flotilla/shared/protocol/codec";
 import type { Bugs } from "../bugs.ts";
@@ -26,7 +26,6 @@ const AGENT_RESTART_MS = 2_000;
 
 export interface AgentHostDeps {
   readonly machine: Machine;
-  readonly capacity: Capacity;
   readonly codec: Codec;
   readonly seed: number;
   readonly accept: (name: string, connection: Connection) => void;
@@ -224,12 +223,13 @@ export class AgentHost {
   }
 
   #probe(): CapacityProbe {
-    const { capacity } = this.#deps;
+    const { capacity, cards } = this.machine;
+    const gpus = this.#deps.bugs.has("card-told-twice") ? cards.flatMap(twice) : [...cards];
     return {
-      inventory: () => Promise.resolve(INVENTORY),
+      inventory: () => Promise.resolve({ ...INVENTORY, gpus }),
       read: () =>
         Promise.resolve({
-          capacity,
+          capacity: { ...capacity, gpuCount: gpus.length },
           usage: {
             cpuRatio: this.#dice.between(0.1, 0.6),
             memoryUsedBytes: Math.floor(capacity.memoryBytes * this.#dice.between(0.2, 0.4)),
@@ -250,6 +250,10 @@ const INVENTORY: Inventory = {
   runtimes: ["process"],
   gpus: [],
 };
+
+function twice(card: Gpu): readonly Gpu[] {
+  return [card, { ...card, uuid: `${card.uuid}-again`, index: card.index + 16 }];
+}
 
 function credentialsOf(nodeId: string): Credentials {
   return {

@@ -1,5 +1,7 @@
 import type { ProcessIdentity } from "@flotilla/edge-agent/app/state/ports";
 import { randomHex } from "@flotilla/shared/kernel/random";
+import type { Capacity, Gpu } from "@flotilla/shared/model/capacity";
+import type { DeviceShare } from "@flotilla/shared/model/desired-state";
 import type { SeededRandom } from "@flotilla/shared/testing/seeded-random";
 import type { Road } from "../net/network.ts";
 import type { EventLoop, Owner, Timer } from "../world/event-loop.ts";
@@ -20,6 +22,8 @@ export interface SimProcess extends ProcessIdentity {
   readonly specDigest: string;
   /** The program and its arguments. */
   readonly command: readonly string[];
+  /** What its environment says that it may use. */
+  readonly devices: readonly DeviceShare[];
   /** A wrapper writes the exit status to the disk. */
   readonly recordExit: boolean;
   /** The agent that started it; hears of its end while it lives. */
@@ -64,6 +68,8 @@ export class Machine implements MachineTime, Owner {
   readonly witness: MachineWitness;
   readonly loop: EventLoop;
   readonly random: SeededRandom;
+  readonly capacity: Capacity;
+  readonly cards: readonly Gpu[];
   bootId = "";
   isPowered = false;
   isAsleep = false;
@@ -79,6 +85,8 @@ export class Machine implements MachineTime, Owner {
       readonly loop: EventLoop;
       readonly random: SeededRandom;
       readonly witness: MachineWitness;
+      readonly capacity: Capacity;
+      readonly cards: readonly Gpu[];
     },
   ) {
     this.name = name;
@@ -87,6 +95,8 @@ export class Machine implements MachineTime, Owner {
     this.loop = deps.loop;
     this.random = deps.random;
     this.witness = deps.witness;
+    this.capacity = deps.capacity;
+    this.cards = deps.cards;
   }
 
   get isAlive(): boolean {

@@ -11,6 +11,7 @@ import type {
 } from "@flotilla/edge-agent/app/reconcile/ports";
 import type { ProcessIdentity } from "@flotilla/edge-agent/app/state/ports";
 import type { Clock } from "@flotilla/shared/kernel/clock";
+import type { DeviceShare } from "@flotilla/shared/model/desired-state";
 import type { Probe } from "@flotilla/shared/model/workload";
 import type { Bugs } from "../bugs.ts";
 import type { ProcessLife } from "../world/process-life.ts";
@@ -54,6 +55,7 @@ export class SimRuntime implements ProcessRuntime {
         container: request.container.name,
         specDigest: request.environment["FLOTILLA_SPEC"] ?? "",
         command: request.container.command ?? [],
+        devices: devicesOf(request.environment),
         recordExit: request.recordExit,
         parent: this.#deps.life,
       });
@@ -166,6 +168,13 @@ export class SimRuntime implements ProcessRuntime {
     else if (process.parent.isAlive)
       this.#children.set(exitKey(process), { exitCode, finishedWallMs: machine.wallMs() });
   }
+}
+
+/** As a program reads them. */
+function devicesOf(environment: StartRequest["environment"]): readonly DeviceShare[] {
+  const milli = Number(environment["FLOTILLA_GPU_MILLI"] ?? 0);
+  const uuids = environment["NVIDIA_VISIBLE_DEVICES"]?.split(",") ?? [];
+  return uuids.map((uuid) => ({ uuid, milli }));
 }
 
 /** Probes look at the process itself: alive and healthy. */

@@ -5,6 +5,7 @@ import type { HubState } from "../hub/hub-state.ts";
 import { keyText } from "../hub/hub-state.ts";
 import type { Dice } from "../world/seeds.ts";
 import type { Trace } from "../world/trace.ts";
+import { type AppDraft, CLASSES, drawQueue, drawWish, editWish, QUEUES, specOf } from "./draft.ts";
 
 /** Few names, so that a deleted Application comes again under its name. */
 const NAMES = ["amber", "beryl", "coral", "dune", "elm"] as const;
@@ -13,8 +14,10 @@ const OPTIONS: WriteOptions = {
   fieldValidation: "Strict",
 };
 const ABSENT = "absent";
+/** Share of the deeds that are about queues and priorities. */
+const QUEUE_SHARE = 0.15;
 
-type Kind = "Application" | "EdgeNode";
+type Kind = "Application" | "EdgeNode" | "Queue" | "PriorityClass";
 
 /** What an operator may find under a name: the last write that was acknowledged, or one whose answer never came. */
 interface Known {
@@ -53,12 +56,14 @@ export class Operator {
     const name = this.#dice.pick(NAMES) ?? NAMES[0];
     const draft = this.#specs.get(name);
     const draw = this.#dice.between(0, 1);
-    if (draw < 0.1) this.#editNode(this.#dice.chance(0.5) ? "cordon" : "drain");
+    if (this.#dice.chance(QUEUE_SHARE)) this.#editQueues();
+    else if (draw < 0.1) this.#editNode(this.#dice.chance(0.5) ? "cordon" : "drain");
     else if (draw < 0.2) this.#editNode("open");
     else if (draft === undefined) this.#create(name);
     else if (draw < 0.32) this.#delete(name);
     else if (draw < 0.6) this.#put(name, { ...draft, replicas: this.#dice.whole(0, 4) });
-    else if (draw < 0.66) this.#put(name, { ...draft, program: "missing" });
+    else if (draw < 0.64) this.#put(name, { ...draft, wish: editWish(draft.wish, this.#dice) });
+    else if (draw < 0.7) this.#put(name, { ...draft, program: "missing" });
     else this.#put(name, { ...draft, program: this.#program(), version: ++this.#version });
   }
 
@@ -112,6 +117,7 @@ export class Operator {
             failureRatio: this.#dice.chance(0.5) ? 0.3 : 0,
           }
         : undefined,
+      wish: drawWish(this.#dice),
     };
     const spec = specOf(draft);
     const body = {
@@ -144,6 +150,42 @@ export class Operator {
       (done) => done && void this.#specs.delete(name),
       () => undefined,
     );
+  }
+
+  /** Makes, edits or deletes a queue or a PriorityClass. */
+  #editQueues(): void {
+    const running = this.#hub.running;
+    if (running === undefined) return;
+    if (this.#dice.chance(0.25)) {
+      const name = this.#dice.chance(0.5) ? "low" : "high";
+      this.#swap("PriorityClass", name, { value: CLASSES[name] });
+      return;
+    }
+    const name = this.#dice.pick(QUEUES) ?? QUEUES[0];
+    const spec = drawQueue(this.#dice);
+    const isThere = running.store.get("Queue", "", name) !== undefined;
+    if (!isThere || this.#dice.chance(0.2)) {
+      this.#swap("Queue", name, { spec });
+      return;
+    }
+    const target = { kind: "Queue", namespace: "", name } satisfies Target;
+    this.#do("Queue", name, spec, (api) => api.mergePatch(target, { spec }, OPTIONS)).catch(
+      () => undefined,
+    );
+  }
+
+  /** Deletes what is there, makes what is not. */
+  #swap(kind: "Queue" | "PriorityClass", name: string, body: Wanted): void {
+    const isThere = this.#hub.running?.store.get(kind, "", name) !== undefined;
+    const apiVersion =
+      kind === "Queue" ? "scheduling.kurator.dev/v1alpha1" : "scheduling.k8s.io/v1";
+    const object = { apiVersion, kind, metadata: { name }, ...body };
+    const asked = kind === "Queue" ? body.spec : { value: body.value };
+    this.#do(kind, name, isThere ? undefined : asked, (api) =>
+      isThere
+        ? api.remove(kind, "", name, { user: OPTIONS.user })
+        : api.create(kind, "", object, OPTIONS),
+    ).catch(() => undefined);
   }
 
   #editNode(what: "cordon" | "drain" | "open"): void {
@@ -217,55 +259,15 @@ interface Target {
   readonly name: string;
 }
 
-interface AppDraft {
-  readonly replicas: number;
-  readonly program: string;
-  readonly version: number;
-  readonly milliCpu: number;
-  readonly isDouble: boolean;
-  readonly hasProbes: boolean;
-  readonly job:
-    | { readonly completions: number; readonly runsMs: number; readonly failureRatio: number }
-    | undefined;
-}
-
-function specOf(draft: AppDraft): object {
-  const env = [{ name: "VERSION", value: String(draft.version) }];
-  const requests = { cpu: `${draft.milliCpu}m`, memory: "128Mi" };
-  const probe = { httpGet: { path: "/", port: 8080 }, periodSeconds: 3, failureThreshold: 2 };
-  const main = {
-    name: "main",
-    command: [draft.program],
-    env,
-    resources: { requests },
-    ...(draft.hasProbes ? { readinessProbe: probe, livenessProbe: probe } : {}),
-  };
-  const side = { name: "side", command: ["service"] };
-  const pod = {
-    terminationGracePeriodSeconds: 3,
-    containers: draft.isDouble ? [main, side] : [main],
-  };
-  const web = {
-    name: "web",
-    type: "Deployment",
-    template: { spec: { replicas: draft.replicas, template: { spec: pod } } },
-  };
-  return { components: draft.job === undefined ? [web] : [web, jobOf(draft.job)] };
-}
-
-function jobOf(job: NonNullable<AppDraft["job"]>): object {
-  const command = ["job", String(job.runsMs), String(job.failureRatio)];
-  const resources = { requests: { cpu: "300m", memory: "128Mi" } };
-  const pod = { restartPolicy: "OnFailure", containers: [{ name: "main", command, resources }] };
-  const { completions } = job;
-  const template = {
-    spec: { completions, parallelism: 1, backoffLimit: 2, template: { spec: pod } },
-  };
-  return { name: "batch", type: "Job", template };
+/** Body of an object without its metadata: a PriorityClass has a value, all others a spec. */
+interface Wanted {
+  readonly spec?: object;
+  readonly value?: number;
 }
 
 function valueOf(object: object): string {
-  return sortedJson("spec" in object ? object.spec : {});
+  if ("spec" in object) return sortedJson(object.spec);
+  return sortedJson("value" in object ? { value: object.value } : {});
 }
 
 function sortedJson(value: unknown): string {

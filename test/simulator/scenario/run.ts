@@ -1,5 +1,6 @@
 import type { Bugs } from "../bugs.ts";
 import { differences } from "../check/convergence.ts";
+import { type Stranded, stranded } from "../check/placements.ts";
 import type { Machine } from "../node/machine.ts";
 import { WORLD } from "../world/event-loop.ts";
 import { Dice, streamOf } from "../world/seeds.ts";
@@ -166,17 +167,22 @@ async function converge(
   let sinceMs: number | undefined;
   let nextLookMs = startMs;
   let left: readonly string[] = [];
+  let waiting: readonly Stranded[] = [];
   while (stepper.isFine && loop.nowMs - startMs < CONVERGENCE_MS_MAX) {
     await stepper.step();
     if (loop.nowMs < nextLookMs) continue;
     nextLookMs = loop.nowMs + LOOK_MS;
     left = differences(hub.disk.state, machines, options.away);
-    if (left.length > 0) sinceMs = undefined;
+    // With every node there: what waits has a reason.
+    waiting =
+      left.length === 0 && options.away === undefined ? stranded(hub.disk.state, machines) : [];
+    if (left.length + waiting.length > 0) sinceMs = undefined;
     else sinceMs ??= loop.nowMs;
     const isSteady = sinceMs !== undefined && loop.nowMs - sinceMs >= STEADY_MS;
     if (sinceMs !== undefined && isSteady && loop.nowMs - startMs >= (options.leastMs ?? 0))
       return sinceMs - startMs;
   }
+  for (const { invariant, message } of waiting) auditor.broken(invariant, message);
   auditor.broken(
     "invariant 4",
     `not converged ${CONVERGENCE_MS_MAX / 1000} s after the last fault: ${left.slice(0, 6).join("; ")}`,

@@ -1,4 +1,4 @@
-import type { Capacity } from "@flotilla/shared/model/capacity";
+import type { Capacity, Gpu } from "@flotilla/shared/model/capacity";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Codec } from "@flotilla/shared/protocol/codec";
 import type { Bugs } from "../bugs.ts";
@@ -19,6 +19,12 @@ const CAPACITY: Capacity = {
   diskBytes: 64 * GIB,
   gpuCount: 0,
 };
+/** Cards of a machine that has any. */
+const CARDS_MIN = 2;
+const CARDS_MAX = 4;
+/** Share of the machines without cards; the first has some. */
+const BARE_SHARE = 0.3;
+const MODELS = ["NVIDIA A100-SXM4-40GB", "NVIDIA L4"] as const;
 const NODES_MIN = 2;
 const NODES_MAX = 4;
 
@@ -69,13 +75,17 @@ export function makeWorld(
       },
     },
   });
-  const auditor = new Auditor({ codec, hub: hub.disk.state });
+  const auditor = new Auditor({ codec, hub: hub.disk.state, nowMs: () => loop.nowMs });
+  hub.disk.onCommit = (entries) => auditor.placements.committed(entries);
   parts.auditor = auditor;
   const roads = new Dice(streamOf(seed, "roads"));
-  const machines = names.map((name) => {
+  const hardware = new Dice(streamOf(seed, "hardware"));
+  const machines = names.map((name, i) => {
+    const cards = i > 0 && hardware.chance(BARE_SHARE) ? [] : cardsOf(name, hardware);
+    const capacity = { ...CAPACITY, gpuCount: cards.length };
     const road = new Road(name, loop, roads);
     const random = streamOf(seed, `machine ${name}`);
-    const machine = new Machine(name, { road, loop, random, witness: auditor });
+    const machine = new Machine(name, { road, loop, random, witness: auditor, capacity, cards });
     auditor.watch(machine);
     return machine;
   });
@@ -83,7 +93,6 @@ export function makeWorld(
     (machine) =>
       new AgentHost({
         machine,
-        capacity: CAPACITY,
         codec,
         seed,
         bugs,
@@ -100,6 +109,17 @@ export function makeWorld(
   const operator = new Operator({ hub, dice, trace: loop.trace, auditor, nodes: names });
   enrol(hub, names);
   return { loop, hub, agents, machines, operator, auditor, tape };
+}
+
+function cardsOf(name: string, dice: Dice): readonly Gpu[] {
+  const model = dice.pick(MODELS) ?? MODELS[0];
+  return Array.from({ length: dice.whole(CARDS_MIN, CARDS_MAX) }, (_, index) => ({
+    uuid: `GPU-${name}-${index}`,
+    index,
+    vendor: "nvidia",
+    model,
+    memoryBytes: 40 * GIB,
+  }));
 }
 
 /** Enrolment is over when the world begins. */
