@@ -18,7 +18,7 @@ export const BUGS = {
   "hub-forgets-devices": "a hub that starts does not know which devices its instances have",
   "gang-in-part": "the hub's store leaves out one of several placements of a commit",
   "no-guarantees": "the hub's store says of no queue what it is guaranteed",
-  "small-machines": "the hub's store says of each node that it has a quarter of its CPU",
+  "queues-closed": "the hub's store says of each queue that it is closed",
   "card-told-twice": "the agent's probe tells each card under two names",
   "reuse-epoch": "the agent's epoch does not grow when it starts",
   "restart-on-reconnect": "the agent stops its workloads when a session opens",

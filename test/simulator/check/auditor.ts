@@ -1,6 +1,6 @@
 import type { AcceptedDesired } from "@flotilla/edge-agent/app/state/ports";
-import type { AnyObject } from "@flotilla/hub/app/resources/ports";
 import { runDigest } from "@flotilla/edge-agent/domain/reconcile/devices";
+import type { AnyObject } from "@flotilla/hub/app/resources/ports";
 import type { NodeId } from "@flotilla/shared/kernel/ids";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";

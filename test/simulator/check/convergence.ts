@@ -1,5 +1,5 @@
-import type { AnyObject } from "@flotilla/hub/app/resources/ports";
 import { runDigest } from "@flotilla/edge-agent/domain/reconcile/devices";
+import type { AnyObject } from "@flotilla/hub/app/resources/ports";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { HubState } from "../hub/hub-state.ts";
 import type { Machine } from "../node/machine.ts";

@@ -15,12 +15,12 @@ import {
   isSibling,
   NOTHING,
   queuesOf,
+  roomFor,
   sumOf,
   times,
   totalOf,
   unmetGuarantees,
   wantOf,
-  roomFor,
 } from "./room.ts";
 
 /**

@@ -74,9 +74,7 @@ export class SimHubStore implements ResourceStore {
 
   get<K extends KindName>(kind: K, namespace: string, name: string): ObjectOf<K> | undefined {
     const found = this.#view.objects.get(keyText({ kind, namespace, name }));
-    if (found === undefined || !isOf(found, kind)) return undefined;
-    const told = mistold(found, this.#deps.bugs);
-    return isOf(told, kind) ? told : undefined;
+    return found !== undefined && isOf(found, kind) ? found : undefined;
   }
 
   list<K extends KindName>(kind: K, namespace?: string): readonly ObjectOf<K>[] {
@@ -169,7 +167,10 @@ export class SimHubStore implements ResourceStore {
 
   /** All of them, but for a planted bug. */
   #kept(changes: readonly Change[], state: HubState): readonly Change[] {
-    if (!this.#deps.bugs.has("gang-in-part")) return changes;
+    const { bugs } = this.#deps;
+    if (bugs.has("no-guarantees") || bugs.has("queues-closed"))
+      return changes.map((c) => restored(c, state.objects.get(keyText(c.key))));
+    if (!bugs.has("gang-in-part")) return changes;
     const placements = changes.filter(({ key, object }) => {
       const before = state.objects.get(keyText(key));
       return nodeOf(object) !== undefined && nodeOf(before) === undefined;
@@ -254,11 +255,19 @@ function mistold(object: AnyObject, bugs: Bugs): AnyObject {
     const { guarantee: _guarantee, ...spec } = object.spec;
     return { ...object, spec };
   }
-  const capacity = isOf(object, "EdgeNode") ? object.status?.capacity : undefined;
-  if (!bugs.has("small-machines") || !isOf(object, "EdgeNode") || capacity === undefined)
-    return object;
-  const small = { ...capacity, milliCpu: Math.floor(capacity.milliCpu / 4) };
-  return { ...object, status: { ...object.status, capacity: small } };
+  return bugs.has("queues-closed") && isOf(object, "Queue")
+    ? { ...object, spec: { ...object.spec, state: "Closed" } }
+    : object;
+}
+
+/** What was misread is not written back: who edits a spec raises its generation. */
+function restored(change: Change, before: AnyObject | undefined): Change {
+  const { object } = change;
+  if (object === undefined || before === undefined || isOf(object, "Assignment")) return change;
+  const isEdit = object.metadata.generation !== before.metadata.generation;
+  if (isEdit || !("spec" in object) || !("spec" in before)) return change;
+  const kept: AnyObject = Object.assign({}, object, { spec: before.spec });
+  return { ...change, object: kept };
 }
 
 function nodeOf(object: AnyObject | undefined): string | undefined {
