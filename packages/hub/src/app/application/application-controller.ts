@@ -26,6 +26,7 @@ import { KINDS_SEEN, type MirrorChanges } from "../scheduling/fleet-mirror.ts";
 import type { QueueStatusWriter } from "../scheduling/queue-status.ts";
 import type { Batch, QueueOutcome, Scheduler } from "../scheduling/scheduler.ts";
 import { idOfWant } from "../scheduling/wanted-instance.ts";
+import { linkedApplications } from "./linked-applications.ts";
 import { planInputOf } from "./plan-input.ts";
 
 /** Most new instances of one component in one plan: a commit stays small enough to hold up nothing else for long. */
@@ -193,9 +194,7 @@ export class ApplicationController implements Service {
    * crash and no conflict may leave both on the same room.
    */
   async #commitAll(plans: ReadonlyMap<string, Plan>, batch: Batch): Promise<void> {
-    const linked = new Set([...batch.evictions.values()].map((e) => e.forApplicationId));
-    for (const [id, plan] of plans)
-      if (plan.input.assignments.some((a) => batch.evictions.has(idOf(a)))) linked.add(id);
+    const linked = linkedApplications(plans, batch);
     const groups = [
       [...plans].filter(([id]) => linked.has(id)),
       ...[...plans].filter(([id]) => !linked.has(id)).map((entry) => [entry]),
