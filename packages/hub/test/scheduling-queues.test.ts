@@ -475,6 +475,49 @@ describe("an eviction and the place that it is made for", () => {
   );
 });
 
+describe("room that an eviction frees", () => {
+  const high = { volcano: { priorityClassName: "high" } };
+
+  test("is not given to a third Application without the eviction, whatever comes between", async () => {
+    for (const edited of ["low", "high", "small"]) {
+      const world = await fleet("a1");
+      await priorityClass(world, "high", 100);
+      const controller = world.controller();
+      await app(world, "low", serves("api", 1, "3"));
+      await world.converge(controller);
+      await app(world, "high", serves("api", 1, "1", high));
+      await app(world, "small", serves("api", 1, "1500m"));
+      let isDone = false;
+      world.store.beforeCommit = async () => {
+        if (isDone) return;
+        isDone = true;
+        const object = world.application(edited);
+        await world.put({ ...object, metadata: { ...object.metadata, labels: { edited: "yes" } } });
+      };
+      for (let i = 0; i < 5; i++) {
+        await controller.pass();
+        expectRoom(world);
+      }
+      expect(placedCount(world, "high")).toBe(1);
+    }
+  });
+
+  test("is looked for also on a node that has shrunk below what it holds", async () => {
+    const world = await fleet("a1");
+    await priorityClass(world, "high", 100);
+    const controller = world.controller();
+    await app(world, "low", serves("api", 2, "1500m"));
+    await world.converge(controller);
+    await world.node("a1", "site-1", { capacity: { milliCpu: 2_000 } });
+    await app(world, "high", serves("api", 1, "3", high));
+    await world.converge(controller);
+    expect([placedCount(world, "low"), placedCount(world, "high")]).toEqual([2, 0]);
+    await app(world, "high", serves("api", 1, "1", high));
+    await world.converge(controller);
+    expect(placedCount(world, "high")).toBe(1);
+  });
+});
+
 describe("what happens while others have a turn", () => {
   /** Fifty-one Applications to plan, so that there is a turn; meanwhile `meddle` once. */
   async function scene(meddle: (world: World) => Promise<void>) {

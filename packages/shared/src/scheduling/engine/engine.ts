@@ -117,6 +117,12 @@ export class Engine {
     this.changed(node);
   }
 
+  /** Undoes a release exactly, also of a node that has shrunk below what it holds. */
+  restore(shape: Shape, node: number, devices: Int16Array): void {
+    this.#nodes.restore(shape, node, devices);
+    this.changed(node);
+  }
+
   /** Gives the room back. */
   release(shape: Shape, node: number, devices: Int16Array): void {
     this.#nodes.release(shape, node, devices);

@@ -127,6 +127,12 @@ export class NodeTable {
     this.#give(shape, node, { devices, sign: 1 });
   }
 
+  /** Undoes a release, whether or not there is room: a node that shrank below what is assigned to it holds on to it. */
+  restore(shape: Shape, node: number, devices: Int16Array): void {
+    this.#assertSound(shape, node, devices);
+    this.#give(shape, node, { devices, sign: 1 });
+  }
+
   /** Takes back what `reserve` gave. Asserts before anything is changed that no more comes back than the node has. */
   release(shape: Shape, node: number, devices: Int16Array): void {
     this.#assertSound(shape, node, devices);

@@ -59,7 +59,7 @@ export class Trial {
       if (step === undefined) return;
       const { shape, node, devices } = step.placed;
       if (step.kind === "given") this.#engine.release(shape, node, devices);
-      else this.#engine.reserve(shape, node, devices);
+      else this.#engine.restore(shape, node, devices);
     }
   }
 }
