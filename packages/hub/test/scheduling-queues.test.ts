@@ -503,13 +503,24 @@ describe("room that an eviction frees", () => {
   });
 
   test("is looked for also on a node that has shrunk below what it holds", async () => {
-    const world = await fleet("a1");
+    const world = await fleet("a1", "a2");
     await priorityClass(world, "high", 100);
     const controller = world.controller();
-    await app(world, "low", serves("api", 2, "1500m"));
+    const onto = (name: string): Extra => ({
+      placement: { nodeSelector: { matchLabels: { "kubernetes.io/hostname": name } } },
+    });
+    await app(world, "low", serves("api", 2, "1500m", onto("a1")));
+    await app(
+      world,
+      "firm",
+      serves("api", 1, "3", { ...onto("a2"), scheduling: { movable: false } }),
+    );
     await world.converge(controller);
+    expect([placedCount(world, "low"), placedCount(world, "firm")]).toEqual([2, 1]);
     await world.node("a1", "site-1", { capacity: { milliCpu: 2_000 } });
-    await app(world, "high", serves("api", 1, "3", high));
+    // The first of the gang finds room by evictions, the second none, so all is undone.
+    const gang = { volcano: { priorityClassName: "high", minMember: 2 } };
+    await app(world, "high", serves("api", 2, "1500m", gang));
     await world.converge(controller);
     expect([placedCount(world, "low"), placedCount(world, "high")]).toEqual([2, 0]);
     await app(world, "high", serves("api", 1, "1", high));
