@@ -6,12 +6,8 @@ import { jsonEqual } from "@flotilla/shared/kernel/json";
 import { type Random, uuid } from "@flotilla/shared/kernel/random";
 import type { Log, Metrics, Service } from "@flotilla/shared/kernel/service";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
-import {
-  type Completed,
-  completePlan,
-  type Plan,
-  planApplication,
-} from "../../domain/application/plan.ts";
+import { type Completed, completePlan } from "../../domain/application/complete-plan.ts";
+import { type Plan, planApplication } from "../../domain/application/plan.ts";
 import { type Batching, batchingOf } from "../../domain/scheduling/batching.ts";
 import { drainedNode } from "../../domain/scheduling/drain.ts";
 import { changeOf } from "../control/change.ts";

@@ -3,11 +3,10 @@ import { jsonEqual } from "@flotilla/shared/kernel/json";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { NodeLife } from "@flotilla/shared/model/lease";
 import {
-  type ApplicationStatus,
   type DivisionStatus,
   REBALANCE_ANNOTATION,
 } from "@flotilla/shared/model/resources/application";
-import type { Decision, NodeFacts, Weights } from "@flotilla/shared/scheduling/facts";
+import type { NodeFacts, Weights } from "@flotilla/shared/scheduling/facts";
 import { hasShares } from "@flotilla/shared/scheduling/gpu/shares";
 import {
   assignmentName,
@@ -19,11 +18,10 @@ import {
 } from "./component.ts";
 import { type Displacement, displacementOf } from "./displacement.ts";
 import { type DividedComponent, divideComponent, type RoomsOf } from "./division.ts";
-import { type AssignmentChange, Draft, type PlanHappening, type Target } from "./draft.ts";
+import { Draft, type Target } from "./draft.ts";
 import { isAvailable, isEnded, isFailed, isSucceeded } from "./instance-state.ts";
-import type { Outcome } from "./outcome.ts";
 import { nextUpdates } from "./rolling-update.ts";
-import { applicationStatus, type ComponentOutcome } from "./status.ts";
+import type { ComponentOutcome } from "./status.ts";
 import { type Wanted, wantedOfDeployment, wantedOfJob } from "./wanted.ts";
 
 type Assignment = ObjectOf<"Assignment">;
@@ -78,13 +76,6 @@ export interface Plan {
   readonly isCut: boolean;
 }
 
-/** What is to be committed, all or nothing, and told once it is. */
-export interface Completed {
-  readonly changes: readonly AssignmentChange[];
-  readonly happenings: readonly PlanHappening[];
-  readonly status: ApplicationStatus;
-}
-
 /**
  * Compares what an Application asks for with the assignments that exist and the nodes as they are. Level-triggered: it looks
  * at the state alone, so that any number of passes after any crash end at the same.
@@ -103,38 +94,6 @@ export function planApplication(input: PlanInput): Plan {
   return { input, draft, wants, outcomes, division: planner.division, isCut };
 }
 
-/** Brings the scheduler's decisions into a plan. A want without a decision is left as it is, for a later pass. */
-export function completePlan(
-  { input, draft, wants, outcomes, division }: Plan,
-  outcomeOf: (want: Want) => Outcome | undefined,
-  /** Why an instance that is not wanted elsewhere has to make room for others. */
-  evictionOf: (assignment: Assignment) => string | undefined = () => undefined,
-): Completed {
-  for (const want of wants) {
-    const outcome = outcomeOf(want);
-    if (outcome !== undefined) carryOut(draft, want, outcome);
-  }
-  for (const assignment of draft.assignments) {
-    const message = evictionOf(assignment);
-    if (message !== undefined) draft.evict(assignment, message);
-  }
-  const status = applicationStatus({
-    application: input.application,
-    outcomes,
-    assignments: draft.assignments,
-    lifeOf: (node) => lifeOf(input, node),
-    profileFound: input.profileFound,
-    priorityClassExists: input.priorityClassExists,
-    nowIso: input.nowIso,
-  });
-  const hasDivision = division.length > 0 || input.application.status?.division !== undefined;
-  return {
-    changes: draft.changes,
-    happenings: draft.happenings,
-    status: hasDivision ? { ...status, division: [...division] } : status,
-  };
-}
-
 interface Planner {
   readonly draft: Draft;
   readonly input: PlanInput;
@@ -146,33 +105,6 @@ interface Planner {
 
 function lifeOf(input: PlanInput, node: string): NodeLife | undefined {
   return input.factsOf(node)?.life;
-}
-
-function carryOut(draft: Draft, want: Want, decision: Outcome): void {
-  const { kind, before, target, why } = want;
-  const stays = before !== undefined && decision.node === before.spec.node;
-  if (kind === "refit" && stays) {
-    const after = draft.rewrite(before, target, { devices: decision.devices });
-    if (before.spec.desired.specDigest !== target.component.specDigest)
-      draft.tell(after, "Normal", "Updated", updatedMessage(after));
-    return;
-  }
-  if (kind === "move" && stays) {
-    const message = `${why} and no other node fits; it stays there`;
-    stay(draft, before, target, { message, devices: decision.devices });
-    return;
-  }
-  draft.settle(before, target, decision, kind === "refit" ? misfitText(before, decision) : why);
-}
-
-/** Why the new spec does not go where the old one is. */
-function misfitText(before: Assignment | undefined, { misfit }: Outcome): string {
-  const because = misfit === undefined ? "" : `: ${misfit}`;
-  return `the new spec does not fit on ${before?.spec.node}${because}`;
-}
-
-function updatedMessage({ spec }: Assignment): string {
-  return `${spec.node}: new spec ${spec.desired.specDigest.slice(0, 12)}`;
 }
 
 /** Instances of components that the spec does not name any more. */
@@ -385,20 +317,4 @@ function revise(
       wants.push({ kind: "refit", name, target, before: assignment });
     else draft.rewrite(assignment, target, { devices: assignment.spec.devices });
   }
-}
-
-/**
- * Leaves an instance on a node that is not heard of: it may well run there, cut off, and taking it away would gain nothing.
- * It is told the new spec when the node returns.
- */
-function stay(
-  draft: Draft,
-  assignment: Assignment,
-  target: Target,
-  to: { readonly message: string; readonly devices: Decision["devices"] },
-): void {
-  if (draft.isCurrent(assignment, target, to.message)) return;
-  const restarts = assignment.spec.desired.specDigest !== target.component.specDigest;
-  const after = draft.rewrite(assignment, target, to);
-  if (restarts) draft.tell(after, "Normal", "Updated", updatedMessage(after));
 }

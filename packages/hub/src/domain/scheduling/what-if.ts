@@ -6,8 +6,9 @@ import type {
   Rejections,
 } from "@flotilla/shared/model/what-if";
 import type { Decision, Weights } from "@flotilla/shared/scheduling/facts";
+import type { Completed } from "../application/complete-plan.ts";
 import type { AssignmentChange } from "../application/draft.ts";
-import type { Completed, Plan } from "../application/plan.ts";
+import type { Plan } from "../application/plan.ts";
 
 type Assignment = ObjectOf<"Assignment">;
 
