@@ -1,5 +1,3 @@
-import type { DefragmentOutcome } from "./plan.ts";
-
 /**
  * The life of a plan of moves while it is carried out: every phase knows every event (the compiler checks it). SPEC.md beside this
  * file has the table and the numbered invariants. An execution is plain data, to be stored before its effects are done.
@@ -78,37 +76,6 @@ export interface ExecutionStep {
 
 /** Longest time in one phase, per move under way, before `timeout` is said to the execution. */
 export const PLAN_PHASE_MS_MAX = 300_000;
-
-/** The names behind a plan's indexes; devices are indexes within their node. */
-export interface FleetNames {
-  readonly node: (node: number) => string;
-  readonly device: (node: number, device: number) => string;
-}
-
-/** A plan by names, nothing of it done yet: what is stored. */
-export function executionOf(
-  request: string,
-  plan: Extract<DefragmentOutcome, { readonly kind: "plan" }>,
-  names: FleetNames,
-  { returnsArrived = false }: { readonly returnsArrived?: boolean } = {},
-): Execution {
-  const roomOf = (node: number, devices: Iterable<number>): NamedRoom => ({
-    node: names.node(node),
-    devices: Array.from(devices, (device) => names.device(node, device)),
-  });
-  return {
-    request,
-    rooms: plan.rooms.map(({ node, devices }) => roomOf(node, devices)),
-    phase: "planned",
-    moves: plan.moves.map((move) => ({
-      id: move.id,
-      from: roomOf(move.from, move.fromDevices),
-      to: roomOf(move.to, move.toDevices),
-      state: "waiting",
-    })),
-    returnsArrived,
-  };
-}
 
 type Handlers = {
   readonly [K in ExecutionEvent["kind"]]: (
@@ -216,17 +183,6 @@ function dispatch(handlers: Handlers, execution: Execution, event: ExecutionEven
     case "timeout":
       return handlers.timeout(execution, event);
   }
-}
-
-/** The effects that are in force: what a hub that starts again does before it goes on. */
-export function effectsInForce(execution: Execution): readonly ExecutionEffect[] {
-  const { phase, request, rooms } = execution;
-  if (phase === "planned" || phase === "done" || phase === "undone") return [];
-  const step = underWay(execution);
-  const move =
-    step === undefined ? [] : [moveTo(step, step.state === "sent" ? step.to : step.from)];
-  const place = phase === "freed" ? [{ kind: "place", request, rooms } as const] : [];
-  return [holdOf(execution), ...move, ...place];
 }
 
 /** The instance that is being moved or brought back; one at most. */
