@@ -61,6 +61,8 @@ export const Inventory = Type.Object({
   /** Runtimes that this agent can run workloads with, `process` among them. */
   runtimes: Type.Array(Name, { maxItems: 16 }),
   gpus: Type.Array(Gpu, { maxItems: GPUS_MAX }),
+  /** What releases are made for, as their constraints and the signed metadata name it; absent: an older agent. */
+  hardwareId: Type.Optional(Name),
 });
 export type Inventory = Static<typeof Inventory>;
 

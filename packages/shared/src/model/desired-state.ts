@@ -1,4 +1,11 @@
 import { type Static, Type } from "typebox";
+import {
+  COMPONENT_ARTIFACTS_MAX,
+  Delivery,
+  DesiredArtifact,
+  PRESTAGED_RELEASES_MAX,
+  PrestagedRelease,
+} from "./artifact.ts";
 import { GPUS_MAX } from "./capacity.ts";
 import { ProbePlan } from "./measures.ts";
 import { Container, RestartPolicy } from "./workload.ts";
@@ -23,7 +30,7 @@ export const DesiredInstance = Type.Object({
   component: Type.String(),
   index: Type.Integer({ minimum: 0 }),
   kind: Type.Union([Type.Literal("Deployment"), Type.Literal("Job")]),
-  /** Digest of everything that, when changed, means a restart: containers and restart policy. */
+  /** Digest of everything that, when changed, means a restart: containers, restart policy and the artifacts that are switched by a restart. */
   specDigest: Type.String({ minLength: 1, maxLength: 128 }),
   runtime: Type.Literal("process"),
   restartPolicy: RestartPolicy,
@@ -43,6 +50,10 @@ export const DesiredInstance = Type.Object({
   ),
   /** Accelerators of the instance, shared by its containers. Another set means a restart. */
   devices: Type.Optional(Type.Array(DeviceShare, { minItems: 1, maxItems: GPUS_MAX })),
+  /** Files that it runs with; it is not started before they are there. */
+  artifacts: Type.Optional(
+    Type.Array(DesiredArtifact, { minItems: 1, maxItems: COMPONENT_ARTIFACTS_MAX }),
+  ),
 });
 export type DesiredInstance = Static<typeof DesiredInstance>;
 
@@ -54,5 +65,11 @@ export const DesiredState = Type.Object({
   instances: Type.Array(DesiredInstance, { maxItems: 1_000 }),
   /** Of the node that probes for its site. */
   probe: Type.Optional(ProbePlan),
+  /** Releases to hold ready. */
+  prestage: Type.Optional(
+    Type.Array(PrestagedRelease, { minItems: 1, maxItems: PRESTAGED_RELEASES_MAX }),
+  ),
+  /** Where bytes come from, and when; only when artifacts are named. */
+  delivery: Type.Optional(Delivery),
 });
 export type DesiredState = Static<typeof DesiredState>;

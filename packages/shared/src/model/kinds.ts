@@ -2,6 +2,7 @@ import { type Static, type TProperties, Type } from "typebox";
 import type { Resource } from "./metadata.ts";
 import { Condition } from "./metadata.ts";
 import { ApplicationSpec, ApplicationStatus } from "./resources/application.ts";
+import { ArtifactSpec, ArtifactStatus, ReleaseSpec, ReleaseStatus } from "./resources/artifact.ts";
 import {
   configMapFields,
   eventFields,
@@ -73,6 +74,18 @@ export const KINDS = {
       ...spec(ApplicationSpec),
       status: Type.Optional(ApplicationStatus),
     },
+  ),
+  Artifact: kind(
+    "artifacts.kurator.dev",
+    "artifacts",
+    { namespaced: false, shortNames: ["art"] },
+    { ...spec(ArtifactSpec), status: Type.Optional(ArtifactStatus) },
+  ),
+  Release: kind(
+    "artifacts.kurator.dev",
+    "releases",
+    { namespaced: false, shortNames: ["rel"] },
+    { ...spec(ReleaseSpec), status: Type.Optional(ReleaseStatus) },
   ),
   PropagationPolicy: kind(
     "policy.kurator.dev",

@@ -1,4 +1,5 @@
 import { type Static, Type } from "typebox";
+import { COMPONENT_ARTIFACTS_MAX, ReportedArtifact, ReportedArtifacts } from "./artifact.ts";
 
 /** What the agent last saw of one instance, as it is or will be sent to the hub. */
 export const InstancePhase = Type.Union([
@@ -33,6 +34,7 @@ export const ReportedInstance = Type.Object({
   /** Why it is as it is: a waiting step's reason, a probe's failure, an exit. */
   reason: Type.Optional(Type.String({ maxLength: 64 })),
   message: Type.Optional(Type.String({ maxLength: 1_024 })),
+  artifacts: Type.Optional(Type.Array(ReportedArtifact, { maxItems: COMPONENT_ARTIFACTS_MAX })),
 });
 export type ReportedInstance = Static<typeof ReportedInstance>;
 
@@ -43,5 +45,6 @@ export const ReportedState = Type.Object({
   /** Revision that the reconciler has fully carried out; 0 before the first. */
   convergedRevision: Type.Integer({ minimum: 0 }),
   instances: Type.Array(ReportedInstance, { maxItems: 1_000 }),
+  artifacts: Type.Optional(ReportedArtifacts),
 });
 export type ReportedState = Static<typeof ReportedState>;

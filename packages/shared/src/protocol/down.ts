@@ -1,3 +1,5 @@
+import { ArtifactOffer } from "./down/artifact-offer.ts";
+import { Bytes } from "./down/bytes.ts";
 import { Desired } from "./down/desired.ts";
 import { DesiredNotify } from "./down/desired-notify.ts";
 import { EpochBehind } from "./down/epoch-behind.ts";
@@ -13,6 +15,8 @@ export interface DownBodies {
   readonly rebirth: Rebirth;
   readonly "epoch-behind": EpochBehind;
   readonly "log-get": LogGet;
+  readonly "artifact-offer": ArtifactOffer;
+  readonly bytes: Bytes;
 }
 
 /** One decoded down message. */
@@ -30,4 +34,6 @@ export const DOWN_SCHEMAS = {
   rebirth: Rebirth,
   "epoch-behind": EpochBehind,
   "log-get": LogGet,
+  "artifact-offer": ArtifactOffer,
+  bytes: Bytes,
 } as const satisfies Record<DownKind, unknown>;

@@ -13,7 +13,16 @@ export const DEFAULT_SHARD = "0";
 export const HUB_STATE_TOPIC: string = `${TOPIC_ROOT}/hub/state`;
 
 /** Kinds of up messages, equal to the last topic level. */
-export const UP_KINDS = ["birth", "report", "notice", "desired-get", "log-chunk", "death"] as const;
+export const UP_KINDS = [
+  "birth",
+  "report",
+  "notice",
+  "desired-get",
+  "log-chunk",
+  "artifact-get",
+  "bytes-get",
+  "death",
+] as const;
 export type UpKind = (typeof UP_KINDS)[number];
 
 /** Kinds of down messages; told apart by the envelope's `kind`, all on one topic. */
@@ -23,6 +32,8 @@ export const DOWN_KINDS = [
   "rebirth",
   "epoch-behind",
   "log-get",
+  "artifact-offer",
+  "bytes",
 ] as const;
 export type DownKind = (typeof DOWN_KINDS)[number];
 

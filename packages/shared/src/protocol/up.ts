@@ -1,6 +1,8 @@
 import type { UpEnvelope } from "./envelope.ts";
 import type { UpKind } from "./topics.ts";
+import { ArtifactGet } from "./up/artifact-get.ts";
 import { Birth } from "./up/birth.ts";
+import { BytesGet } from "./up/bytes-get.ts";
 import { Death } from "./up/death.ts";
 import { DesiredGet } from "./up/desired-get.ts";
 import { LogChunk } from "./up/log-chunk.ts";
@@ -14,6 +16,8 @@ export interface UpBodies {
   readonly notice: Notice;
   readonly "desired-get": DesiredGet;
   readonly "log-chunk": LogChunk;
+  readonly "artifact-get": ArtifactGet;
+  readonly "bytes-get": BytesGet;
   readonly death: Death;
 }
 
@@ -32,5 +36,7 @@ export const UP_SCHEMAS = {
   notice: Notice,
   "desired-get": DesiredGet,
   "log-chunk": LogChunk,
+  "artifact-get": ArtifactGet,
+  "bytes-get": BytesGet,
   death: Death,
 } as const satisfies Record<UpKind, unknown>;

@@ -51,6 +51,11 @@ export type Effect =
       readonly kind: "log-chunk";
       readonly nodeId: NodeId;
       readonly message: Extract<UpMessage, { kind: "log-chunk" }>;
+    }
+  | {
+      readonly kind: "artifact-question";
+      readonly nodeId: NodeId;
+      readonly message: Extract<UpMessage, { kind: "artifact-get" | "bytes-get" }>;
     };
 
 interface Staged {
@@ -191,6 +196,10 @@ export class BatchPlan {
           haveRevision: message.body.haveRevision,
         });
         break;
+      case "artifact-get":
+      case "bytes-get":
+        this.#effects.push({ kind: "artifact-question", nodeId, message });
+        break;
       case "log-chunk":
         this.#effects.push({ kind: "log-chunk", nodeId, message });
         break;
@@ -264,6 +273,8 @@ function observationOf(message: UpMessage): Observation {
     case "notice":
     case "desired-get":
     case "log-chunk":
+    case "artifact-get":
+    case "bytes-get":
     case "death":
       return { epoch };
   }

@@ -46,6 +46,8 @@ interface Deps {
     observed(nodeId: NodeId, acceptedRevision: number, isFirstWord: boolean): void;
     answerDesiredGet(nodeId: NodeId, haveRevision: number): DownMessage | undefined;
   };
+  /** Answers what nodes ask about artifacts; never throws. */
+  readonly artifacts?: { asked(nodeId: NodeId, message: ArtifactQuestion): void };
   readonly logs: {
     chunkArrived(nodeId: NodeId, message: LogChunkMessage): void;
     sessionEnded(nodeId: NodeId): void;
@@ -56,6 +58,7 @@ interface Deps {
   readonly metrics: Metrics;
 }
 
+type ArtifactQuestion = Extract<Effect, { kind: "artifact-question" }>["message"];
 type LogChunkMessage = Extract<Effect, { kind: "log-chunk" }>["message"];
 
 /**
@@ -259,6 +262,8 @@ export class IngestService implements UplinkHandler {
         const answer = desired.answerDesiredGet(effect.nodeId, effect.haveRevision);
         return answer === undefined ? undefined : this.#send(effect.nodeId, answer);
       }
+      case "artifact-question":
+        return this.#deps.artifacts?.asked(effect.nodeId, effect.message);
       case "log-chunk":
         return logs.chunkArrived(effect.nodeId, effect.message);
     }

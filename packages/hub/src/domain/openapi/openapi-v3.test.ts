@@ -8,6 +8,7 @@ test("every group and version has a document of its own path", () => {
   expect(openApiPaths(served).map((p) => p.path)).toEqual([
     "api/v1",
     "apis/apps.kurator.dev/v1alpha1",
+    "apis/artifacts.kurator.dev/v1alpha1",
     "apis/cluster.kurator.dev/v1alpha1",
     "apis/coordination.k8s.io/v1",
     "apis/edge.kurator.dev/v1alpha1",

@@ -1,5 +1,6 @@
 import { type Static, Type } from "typebox";
 import { DURATION_PATTERN } from "../../kernel/duration.ts";
+import { ArtifactPin, COMPONENT_ARTIFACTS_MAX } from "../artifact.ts";
 import { Condition } from "../metadata.ts";
 import { DeploymentTemplate, JobTemplate } from "../workload.ts";
 import { Autoscaling, Placement } from "./placement.ts";
@@ -43,6 +44,8 @@ const componentFields = {
   autoscaling: Type.Optional(Autoscaling),
   /** Names of components of the same Application that must be ready, or finished, first. */
   dependsOn: Type.Optional(Type.Array(Type.String())),
+  /** Models, configs and programs that it runs with, each in one version: a new one is a new revision of the Application. */
+  artifacts: Type.Optional(Type.Array(ArtifactPin, { maxItems: COMPONENT_ARTIFACTS_MAX })),
 };
 
 export const DeploymentComponent = Type.Object({

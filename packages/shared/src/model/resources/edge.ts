@@ -1,10 +1,12 @@
 import { type Static, Type } from "typebox";
 import { DURATION_PATTERN } from "../../kernel/duration.ts";
+import { DELIVERY_WINDOWS_MAX, ReportedArtifacts } from "../artifact.ts";
 import { Capacity, GPUS_MAX, Inventory, Usage } from "../capacity.ts";
 import { DesiredInstance, DeviceShare } from "../desired-state.ts";
 import { Measures } from "../measures.ts";
 import { Condition, Taint } from "../metadata.ts";
 import { ReportedInstance } from "../reported-state.ts";
+import { Quantity } from "../workload.ts";
 
 /** Our own kinds, group `edge.kurator.dev/v1alpha1`. All cluster-scoped but Assignment. */
 
@@ -37,6 +39,7 @@ export const EdgeNodeStatus = Type.Object({
   capacity: Type.Optional(Capacity),
   usage: Type.Optional(Usage),
   measures: Type.Optional(Measures),
+  artifacts: Type.Optional(ReportedArtifacts),
   desiredRevision: Type.Optional(Type.Integer()),
   acceptedRevision: Type.Optional(Type.Integer()),
   convergedRevision: Type.Optional(Type.Integer()),
@@ -63,6 +66,31 @@ export const SiteSpec = Type.Object({
     Type.Object({
       host: Type.String({ minLength: 1, maxLength: 253, pattern: "^[A-Za-z0-9.:_-]+$" }),
       port: Type.Integer({ minimum: 1, maximum: 65_535 }),
+    }),
+  ),
+  /** How its nodes fetch artifacts. */
+  delivery: Type.Optional(
+    Type.Object({
+      /** Of each node; a Kubernetes quantity of bytes, `512Ki`. Absent: as fast as the link is. */
+      bytesPerSecond: Type.Optional(Quantity),
+      /** Absent: at any time. */
+      windows: Type.Optional(
+        Type.Array(
+          Type.Object({
+            /** Five fields of cron: when the window opens. */
+            start: Type.String({ minLength: 9, maxLength: 128 }),
+            /** How long it is open: `6h`. */
+            duration: Type.String({ pattern: DURATION_PATTERN }),
+            /** IANA name; absent: each device's own. */
+            timeZone: Type.Optional(Type.String({ maxLength: 64 })),
+          }),
+          { minItems: 1, maxItems: DELIVERY_WINDOWS_MAX },
+        ),
+      ),
+      /** The link costs by the byte: smaller deltas are worth more work on the nodes. */
+      metered: Type.Optional(Type.Boolean()),
+      /** False: nodes of the site fetch nothing from each other. Default true. */
+      peers: Type.Optional(Type.Boolean()),
     }),
   ),
 });

@@ -29,6 +29,8 @@ const CHECKS: Checks = {
   PerformanceProfile: nothing,
   Cluster: clusterCauses,
   Application: applicationCauses,
+  Artifact: nothing,
+  Release: nothing,
   PropagationPolicy: propagationPolicyCauses,
   NetworkPartitionPolicy: partitionPolicyCauses,
   SchedulingProfile: schedulingProfileCauses,

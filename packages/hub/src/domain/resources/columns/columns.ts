@@ -44,6 +44,8 @@ const COLUMNS: Readonly<Record<KindName | ViewName, readonly Column[]>> = {
   PerformanceProfile: [NAME, STATUS, AGE],
   Cluster: CLUSTER_COLUMNS,
   Application: APPLICATION_COLUMNS,
+  Artifact: [NAME, fieldColumn("Format", "What its files are.", "spec", "format"), AGE],
+  Release: [NAME, fieldColumn("Version", "Semantic version.", "spec", "version"), AGE],
   PropagationPolicy: POLICY_COLUMNS,
   NetworkPartitionPolicy: [NAME, STATUS, AGE],
   SchedulingProfile: [NAME, STATUS, AGE],

@@ -1,0 +1,122 @@
+import type { DesiredState } from "@flotilla/shared/model/desired-state";
+import type { ArtifactOffer } from "@flotilla/shared/protocol/down/artifact-offer";
+import type { ArtifactGet } from "@flotilla/shared/protocol/up/artifact-get";
+import type { TrustedTarget } from "@flotilla/shared/trust/state";
+
+/** A place that bytes of the artifact server can be had from: the server itself, a peer, the MQTT link. */
+export interface ByteSource {
+  /** For logs, metrics and reports: `hub`, `link`, `peer NODE`. */
+  readonly name: string;
+  /**
+   * Exactly these bytes. Rejects with a CodedError of ByteSourceErrorCode. Nothing that it answers is trusted: whoever asks
+   * checks digests.
+   */
+  read(request: ByteRequest): Promise<Uint8Array>;
+  /** A small thing whole, at most `bytesMax`; "absent" when the source has none of that name. */
+  readWhole(request: {
+    readonly path: string;
+    readonly bytesMax: number;
+    readonly signal: AbortSignal;
+  }): Promise<Uint8Array | "absent">;
+}
+
+export interface ByteRequest {
+  /** `payloads/<manifestSha256>`, `manifests/<sha256>`, `metadata/<file>`. */
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
+  readonly signal: AbortSignal;
+}
+
+export type ByteSourceErrorCode =
+  /** No connection, or it broke. */
+  | "source-unreachable"
+  /** It does not have it. */
+  | "source-absent"
+  /** It will have it: a peer that is still fetching. */
+  | "source-not-yet"
+  /** It answers what it must not: 200 to a range, more or fewer bytes than were asked for, another file than before. */
+  | "source-misbehaves"
+  /** Below the least speed. */
+  | "source-too-slow";
+
+/** Asks the hub over the link. Rejects with `link-down` or `link-timeout` when there is no answer. */
+export interface ArtifactLink {
+  offer(request: ArtifactGet, signal: AbortSignal): Promise<ArtifactOffer>;
+}
+
+/** What may be installed of a desired state. */
+export type TrustVerdict =
+  | {
+      readonly kind: "accepted";
+      /** By target path: every file that the state's instances and prestaged releases name. */
+      readonly install: ReadonlyMap<string, TrustedTarget>;
+    }
+  | {
+      readonly kind: "refused";
+      readonly code: string;
+      readonly subject: string;
+      readonly message: string;
+      readonly mend: string;
+    }
+  /** Metadata could not be fetched: later again. Says nothing against the state. */
+  | { readonly kind: "unknown"; readonly reason: string };
+
+/** Judges what the hub wants by signed metadata. The only way by which a file becomes installable. */
+export interface TrustGate {
+  judge(state: DesiredState, signal: AbortSignal): Promise<TrustVerdict>;
+  /** To be called within the store's transaction that makes these targets installed: writes receipts, raises counters. */
+  installed(targets: readonly TrustedTarget[]): void;
+  /** Whether bytes on disk are those of a receipt: asked before something is started or gone back to. No time, no network. */
+  mayRun(target: string, found: { readonly length: number; readonly sha256: string }): boolean;
+}
+
+/** Makes files complete on this node. */
+export interface BlobFetcher {
+  /**
+   * Resolves when the store has the content, verified. Goes on where an earlier call, or an earlier life of the agent, left off.
+   * Rejects with a CodedError; what was fetched stays for the next try.
+   */
+  fetch(
+    target: Pick<TrustedTarget, "sha256" | "length" | "path">,
+    options: {
+      /** An instance waits for it: windows do not apply. */
+      readonly isUrgent: boolean;
+      /** Contents here that a delta may begin from, likeliest first. */
+      readonly bases: readonly string[];
+      readonly onProgress: (doneBytes: number, totalBytes: number) => void;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<{ readonly transferredBytes: number }>;
+}
+
+/** Complete, verified contents on this node's disk, each once, under its SHA-256. */
+export interface LocalBlobs {
+  has(sha256: string): boolean;
+  pathOf(sha256: string): string;
+  /** Where a content is written until it is complete: same file system, survives a restart. */
+  partPathOf(sha256: string): string;
+  /**
+   * Makes a part the content: checks length and digest, fsync, rename, fsync of the folder. Rejects with `blob-altered` and
+   * removes the part when it is another content.
+   */
+  complete(sha256: string, length: number): Promise<void>;
+  /** Bytes that may still be written before the reserve is touched. */
+  freeBytes(): number;
+}
+
+/** Carries out one step of an offer in a worker: base and payload → part of the target. Resumes at a block. */
+export interface PatchWorker {
+  apply(
+    request: {
+      readonly manifest: Uint8Array;
+      readonly basePath: string | undefined;
+      readonly targetPath: string;
+      readonly firstBlock: number;
+      readonly readPayload: (offset: number, length: number) => Promise<Uint8Array>;
+      /** The blocks before `next` are on disk. */
+      readonly onBlock: (next: number) => void;
+    },
+    signal: AbortSignal,
+  ): Promise<void>;
+}
