@@ -92,6 +92,7 @@ export interface BlobFetcher {
 
 /** Complete, verified contents on this node's disk, each once, under its SHA-256. */
 export interface LocalBlobs {
+  /** It is there and nobody has written to it since its digest was checked. Reads no content. */
   has(sha256: string): boolean;
   pathOf(sha256: string): string;
   /** Where a content is written until it is complete: same file system, survives a restart. */
@@ -101,8 +102,101 @@ export interface LocalBlobs {
    * removes the part when it is another content.
    */
   complete(sha256: string, length: number): Promise<void>;
-  /** Bytes that may still be written before the reserve is touched. */
+  /** Reads the content and checks its digest again. What is not what its name says is removed, and the answer is false. */
+  verify(sha256: string): Promise<boolean>;
+  /** No error when it is not there. Slots that hold it keep their file. */
+  remove(sha256: string): void;
+  removePart(sha256: string): void;
+  /** Counts as a use for the cache: what was used least recently goes first. */
+  touch(sha256: string): void;
+  /** Everything that is complete, the newest used first. */
+  list(): readonly HeldBlob[];
+  /** Bytes that may still be written before the reserve, or the quota of artifacts, is touched. */
   freeBytes(): number;
+  /**
+   * Removes what nothing needs, the least recently used first, until so many bytes may be written. False when there is not
+   * enough to remove: then nothing was.
+   */
+  makeRoom(bytes: number): boolean;
+}
+
+export interface HeldBlob {
+  readonly sha256: string;
+  readonly lengthBytes: number;
+  /** Wall clock of its last use. */
+  readonly usedWallMs: number;
+}
+
+export type LocalBlobErrorCode =
+  /** A content that is not what its name says: too long, too short, other bytes. */
+  | "blob-altered"
+  /** It was asked for and is not there. */
+  | "blob-absent";
+
+/** The two halves of an instance's place for artifacts: one is `current`, the other is where the next set is made. */
+export type SlotName = "a" | "b";
+
+/** One file of a slot. */
+export interface SlotFile {
+  /** Within the slot, `<pin.path>/<file.path>`: segments that begin with no dot. */
+  readonly path: string;
+  readonly sha256: string;
+  readonly lengthBytes: number;
+}
+
+/** What lies in one half. `complete`: every file was there, durably, when it got its name. */
+export type SlotContent =
+  | { readonly kind: "absent" }
+  | { readonly kind: "complete"; readonly files: readonly SlotFile[] };
+
+export interface SlotInspection {
+  /** Undefined before the first switch. */
+  readonly current: SlotName | undefined;
+  readonly a: SlotContent;
+  readonly b: SlotContent;
+}
+
+export type SlotCheck =
+  | { readonly kind: "intact" }
+  /** `path` is missing, or has other bytes than it was made with; its content was taken out of the store too. */
+  | { readonly kind: "altered"; readonly path: string }
+  /** The slot is not there, or holds another set of files. */
+  | { readonly kind: "absent" };
+
+export type SlotErrorCode =
+  /** A path that leads elsewhere, stands twice, or is a file and a folder at once. */
+  | "slot-path-refused"
+  /** The half that is asked to be made anew is the current one. */
+  | "slot-in-use"
+  /** The half that is to be switched to was never made whole. */
+  | "slot-incomplete";
+
+/**
+ * Files of instances on disk. `slotKey` is the instance's id, made safe for a file name by `slotKeyOf`. At every instant, also
+ * after a power cut, `current` leads to a half that was complete.
+ */
+export interface SlotDisk {
+  /**
+   * Makes a half: hard links to contents that LocalBlobs has, every folder durable, then its name. What was there before goes.
+   * Nothing is done when it holds exactly these files already and they are intact. Rejects with `blob-absent`, `slot-path-refused`, `slot-in-use`, `disk-full`;
+   * the current half is never touched.
+   */
+  prepare(slotKey: string, slot: SlotName, files: readonly SlotFile[]): Promise<void>;
+  /** Points `current` to a complete half, durably when it returns. Quick, so that it can be called right before a start. */
+  switchTo(slotKey: string, slot: SlotName): void;
+  current(slotKey: string): SlotName | undefined;
+  /** Folder that the workload gets as FLOTILLA_ARTIFACTS: leads to whatever half is current. */
+  pathOf(slotKey: string): string;
+  inspect(slotKey: string): SlotInspection;
+  /**
+   * Whether a half is exactly these files, with these bytes. Quick when nobody has written to them: only what changed since it
+   * was checked is read.
+   */
+  intact(slotKey: string, slot: SlotName, files: readonly SlotFile[]): Promise<SlotCheck>;
+  /** Keys of all slots on disk. */
+  keys(): readonly string[];
+  /** Both halves and `current`. No error when there is nothing. */
+  remove(slotKey: string): void;
 }
 
 /** Carries out one step of an offer in a worker: base and payload → part of the target. Resumes at a block. */
