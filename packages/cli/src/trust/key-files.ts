@@ -1,14 +1,9 @@
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  sign,
-} from "node:crypto";
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "@flotilla/shared/kernel/errors";
 import { canonicalJson } from "@flotilla/shared/kernel/json";
+import { signingKeyOf } from "@flotilla/shared/platform/ed25519";
 import { ensureDirectory, systemCode, writeFileDurable } from "@flotilla/shared/platform/files";
 import type { TrustTools } from "@flotilla/shared/trust/ports";
 import type { SigningKey } from "@flotilla/shared/trust/publish";
@@ -106,18 +101,4 @@ function readKeyFile(path: string): string {
 
 function noKey(path: string, why: string, mend: string): CliError {
   return new CliError("usage", `${path} is no key for this`, { fields: { why }, mend });
-}
-
-function signingKeyOf(privateKey: KeyObject, tools: TrustTools): SigningKey {
-  const spki = createPublicKey(privateKey).export({ type: "spki", format: "der" });
-  const key: TrustKey = {
-    keytype: "ed25519",
-    scheme: "ed25519",
-    keyval: { public: spki.subarray(-32).toString("hex") },
-  };
-  return {
-    keyId: tools.keyIdOf(key),
-    key,
-    sign: (bytes) => sign(null, bytes, privateKey).toString("hex"),
-  };
 }
