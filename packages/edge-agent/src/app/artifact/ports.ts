@@ -172,8 +172,8 @@ export type SlotErrorCode =
   | "slot-incomplete";
 
 /**
- * Files of instances on disk. `slotKey` is the instance's id, made safe for a file name by `slotKeyOf`. At every instant, also
- * after a power cut, `current` leads to a half that was complete.
+ * Files of instances on disk. `slotKey` is the instance's id; what it is called on disk is the adapter's affair. At every instant,
+ * also after a power cut, `current` leads to a half that was complete.
  */
 export interface SlotDisk {
   /**
@@ -193,8 +193,8 @@ export interface SlotDisk {
    * was checked is read.
    */
   intact(slotKey: string, slot: SlotName, files: readonly SlotFile[]): Promise<SlotCheck>;
-  /** Keys of all slots on disk. */
-  keys(): readonly string[];
+  /** Removes the slots of every other instance, and what a crash has left half made. For the start. */
+  sweep(keep: ReadonlySet<string>): void;
   /** Both halves and `current`. No error when there is nothing. */
   remove(slotKey: string): void;
 }
