@@ -19,6 +19,8 @@ export interface EncodeInput {
   readonly layouts: { readonly old: readonly TensorPlace[]; readonly new: readonly TensorPlace[] };
   /** `slow` is for metered links: smaller, several times the work on both sides. */
   readonly profile: WeightsProfile;
+  /** Memory above the runtime that the decoder may take, bytes: blocks and codecs are chosen so that it does; where none can, the one that takes least. Undefined: no limit. */
+  readonly memoryBytesMax?: number | undefined;
   /** Steps of a copy map that was made elsewhere (a native bsdiff); without it the map is made here. */
   readonly steps?: readonly CopyStep[] | undefined;
 }

@@ -4,7 +4,8 @@ import type { CodedBlock, EncodeInput } from "./encode-types.ts";
 import { type BaseRange, type DeltaBlock, type DeltaManifest, totalOf } from "./envelope.ts";
 import { GeneralEncoder } from "./general.ts";
 import { identityOf } from "./identity.ts";
-import { BLOCK_BYTES, MAX_BLOCK_BASE_BYTES, MAX_BLOCK_RANGES } from "./limits.ts";
+import { MAX_BLOCK_BASE_BYTES, MAX_BLOCK_RANGES } from "./limits.ts";
+import { blockBytesFor } from "./memory.ts";
 import { encodePlanes } from "./planes.ts";
 import type { RandomAccess } from "./random-access.ts";
 import { type AlignedPiece, align, cutIntoBlocks, MAX_CODED_GAP_BYTES } from "./weights/align.ts";
@@ -31,6 +32,7 @@ export function encodeDelta(
   sink: PayloadSink,
 ): DeltaManifest {
   const { base, target } = input;
+  const blockBytes = blockBytesFor(input.memoryBytesMax, target.size);
   const width = (type: ElementType): number => TRAITS[type].widthBytes;
   const layout = tidyLayout(input.layouts.new, target.size, width);
   const general = new GeneralEncoder(input, deps.compressor);
@@ -50,15 +52,17 @@ export function encodeDelta(
       for (const payload of waiting.splice(0)) sink(payload);
     }
   };
-  if (layout.length === 0) generalBlocks(target, { start: 0, end: target.size }, general, add);
+  if (layout.length === 0)
+    generalBlocks({ start: 0, end: target.size }, { target, general, add, blockBytes });
   else {
     const old = {
       layout: base ? tidyLayout(input.layouts.old, base.size, width) : [],
       sizeBytes: base?.size ?? 0,
     };
     const encoder = new WeightsEncoder(input, deps.compressor);
-    for (const pieces of cutIntoBlocks(align(old, { layout, sizeBytes: target.size })))
-      weightsBlocks(pieces, { target, encoder, general, add });
+    const aligned = align(old, { layout, sizeBytes: target.size });
+    for (const pieces of cutIntoBlocks(aligned, blockBytes))
+      weightsBlocks(pieces, encoder, { target, general, add, blockBytes });
   }
   for (const payload of waiting) sink(payload);
   return {
@@ -71,22 +75,22 @@ export function encodeDelta(
 
 type AddBlock = (coded: CodedBlock, bytes: Uint8Array) => void;
 
-function generalBlocks(
-  target: RandomAccess,
-  part: { start: number; end: number },
-  general: GeneralEncoder,
-  add: AddBlock,
-): void {
-  for (let start = part.start; start < part.end; start += BLOCK_BYTES) {
-    const bytes = target.read(start, Math.min(BLOCK_BYTES, part.end - start));
-    add(general.encode(start, bytes), bytes);
+/** Where blocks come from and go to. */
+interface Blocks {
+  readonly target: RandomAccess;
+  readonly general: GeneralEncoder;
+  readonly add: AddBlock;
+  readonly blockBytes: number;
+}
+
+function generalBlocks(part: { start: number; end: number }, to: Blocks): void {
+  for (let start = part.start; start < part.end; start += to.blockBytes) {
+    const bytes = to.target.read(start, Math.min(to.blockBytes, part.end - start));
+    to.add(to.general.encode(start, bytes), bytes);
   }
 }
 
-function weightsBlocks(
-  pieces: readonly AlignedPiece[],
-  to: { target: RandomAccess; encoder: WeightsEncoder; general: GeneralEncoder; add: AddBlock },
-): void {
+function weightsBlocks(pieces: readonly AlignedPiece[], encoder: WeightsEncoder, to: Blocks): void {
   const [first] = pieces;
   if (first === undefined) return;
   const start = first.targetAt;
@@ -97,12 +101,13 @@ function weightsBlocks(
     length > MAX_CODED_GAP_BYTES &&
     pieces.length === 1
   ) {
-    generalBlocks(to.target, { start, end: start + length }, to.general, to.add);
+    generalBlocks({ start, end: start + length }, to);
     return;
   }
   const bytes = to.target.read(start, length);
-  const coded = to.encoder.encode(pieces, bytes);
-  to.add(coded.payload.length < length ? coded : to.general.encode(start, bytes), bytes);
+  const coded = encoder.encode(pieces, bytes);
+  const suits = coded.payload.length < length && to.general.fits(coded, length);
+  to.add(suits ? coded : to.general.encode(start, bytes), bytes);
 }
 
 class WeightsEncoder {

@@ -2,6 +2,7 @@ import type { Compressor } from "./compressor.ts";
 import type { CodedBlock, EncodeInput } from "./encode-types.ts";
 import { totalOf } from "./envelope.ts";
 import { MAX_BLOCK_BASE_BYTES, MAX_BLOCK_RANGES } from "./limits.ts";
+import { blockMemoryBytes, mapMemoryBytes } from "./memory.ts";
 import { type CopyMap, copyMapOf } from "./program/copy-map.ts";
 import { imageOf } from "./program/image.ts";
 import { type CopyStep, Matcher } from "./program/matcher.ts";
@@ -31,11 +32,14 @@ const LEAST_EQUAL_IN_CODE = 20;
 export class GeneralEncoder {
   readonly #input: EncodeInput;
   readonly #compressor: Compressor;
+  readonly #budgetBytes: number;
   #map: ProgramMap | undefined;
+  #mapBytes = 0;
 
   constructor(input: EncodeInput, compressor: Compressor) {
     this.#input = input;
     this.#compressor = compressor;
+    this.#budgetBytes = input.memoryBytesMax ?? Number.POSITIVE_INFINITY;
   }
 
   /** Matches target and base; the coded map, when one is worth having. */
@@ -55,15 +59,30 @@ export class GeneralEncoder {
     if (!isWorth(copies, target.size)) return undefined;
     const map = programMapOf(images, copies);
     const coded = writeProgramMap(map, this.#compressor);
-    if (coded !== undefined) this.#map = map;
+    if (coded === undefined) return undefined;
+    const mapBytes = mapMemoryBytes(coded.length);
+    // Every block shares memory with the map: one that leaves them little is no help.
+    if (mapBytes > this.#budgetBytes / 3) return undefined;
+    this.#map = map;
+    this.#mapBytes = mapBytes;
     return coded;
+  }
+
+  /** True when a decoder has the memory for this block, which makes `targetLength` bytes. */
+  fits(coded: CodedBlock, targetLength: number): boolean {
+    return this.#memoryOf(coded, targetLength) <= this.#budgetBytes;
+  }
+
+  #memoryOf({ codec, payload, ranges }: CodedBlock, targetLength: number): number {
+    const block = { codec, targetLength, payloadLength: payload.length, ranges };
+    return this.#mapBytes + blockMemoryBytes(block);
   }
 
   encode(start: number, bytes: Uint8Array): CodedBlock {
     const program = this.#program(start, bytes);
     // A well-matched block of a program is not tried with what cannot win.
     const good = program !== undefined && program.payload.length < bytes.length / 3;
-    if (good && bytes.length > TRY_ALL_BYTES) return program;
+    if (good && bytes.length > TRY_ALL_BYTES && this.fits(program, bytes.length)) return program;
     const candidates: CodedBlock[] = [
       { codec: "stored", payload: bytes, ranges: [] },
       { codec: "zstd", payload: this.#compressor.zstd(bytes), ranges: [] },
@@ -77,7 +96,9 @@ export class GeneralEncoder {
       });
     const prefix = this.#prefix(start, bytes);
     if (prefix !== undefined) candidates.push(prefix);
-    return candidates.reduce((best, c) => (c.payload.length < best.payload.length ? c : best));
+    const fitting = candidates.filter((c) => this.fits(c, bytes.length));
+    if (fitting.length > 0) return smallest(fitting, (c) => c.payload.length);
+    return smallest(candidates, (c) => this.#memoryOf(c, bytes.length));
   }
 
   #program(start: number, bytes: Uint8Array): CodedBlock | undefined {
@@ -110,6 +131,14 @@ export class GeneralEncoder {
     const payload = this.#compressor.zstd(bytes, { dictionary });
     return { codec: "prefix", payload, ranges: [{ offset: from, length: to - from }] };
   }
+}
+
+/** The first of those for which `size` is least. */
+function smallest(
+  candidates: readonly CodedBlock[],
+  size: (coded: CodedBlock) => number,
+): CodedBlock {
+  return candidates.reduce((best, c) => (size(c) < size(best) ? c : best));
 }
 
 /** A map that copies next to nothing only adds to the delta. */

@@ -1,4 +1,3 @@
-import { BLOCK_BYTES } from "../limits.ts";
 import { TRAITS } from "./element-types.ts";
 import { columnsOf, type TensorPlace } from "./layout.ts";
 import { MAX_COLUMNS } from "./segment-coder.ts";
@@ -96,6 +95,7 @@ export const MAX_CODED_GAP_BYTES = 512;
 /** Cuts pieces at block borders, tensors at whole rows where these are short; a long unaligned gap stands alone. */
 export function cutIntoBlocks(
   pieces: readonly AlignedPiece[],
+  blockBytes: number,
 ): readonly (readonly AlignedPiece[])[] {
   const blocks: AlignedPiece[][] = [];
   let current: AlignedPiece[] = [];
@@ -108,9 +108,9 @@ export function cutIntoBlocks(
   for (const piece of pieces) {
     const alone = piece.isGap && piece.baseAt === undefined && piece.count > MAX_CODED_GAP_BYTES;
     if (alone) flush();
-    for (const part of partsOf(piece)) {
+    for (const part of partsOf(piece, blockBytes)) {
       const bytes = byteLengthOf(part);
-      if (length + bytes > BLOCK_BYTES) flush();
+      if (length + bytes > blockBytes) flush();
       current.push(part);
       length += bytes;
       if (alone) flush();
@@ -120,9 +120,9 @@ export function cutIntoBlocks(
   return blocks;
 }
 
-function partsOf(piece: AlignedPiece): readonly AlignedPiece[] {
+function partsOf(piece: AlignedPiece, blockBytes: number): readonly AlignedPiece[] {
   const width = TRAITS[piece.type].widthBytes;
-  const room = BLOCK_BYTES / width;
+  const room = blockBytes / width;
   const columns = Math.min(piece.columns, piece.count);
   const step = columns <= room / 16 ? Math.floor(room / columns) * columns : room;
   const parts: AlignedPiece[] = [];

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { BLOCK_BYTES } from "../limits.ts";
 import { align, cutIntoBlocks } from "./align.ts";
 import { ELEMENT_TYPES, type ElementType } from "./element-types.ts";
 import { columnsOf, tidyLayout } from "./layout.ts";
@@ -187,9 +188,10 @@ test("blocks cover the file in order and none is longer than a decoder takes", (
   ];
   const blocks = cutIntoBlocks(
     align({ layout: [], sizeBytes: 0 }, { layout, sizeBytes: 22_000_200 }),
+    BLOCK_BYTES,
   );
   const lengths = blocks.map((b) => b.reduce((sum, p) => sum + byteLengthOf(p), 0));
-  expect(Math.max(...lengths)).toBeLessThanOrEqual(4 * 1024 * 1024);
+  expect(Math.max(...lengths)).toBeLessThanOrEqual(BLOCK_BYTES);
   expect(lengths.reduce((a, b) => a + b, 0)).toBe(22_000_200);
 });
 
