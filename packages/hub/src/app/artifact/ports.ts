@@ -1,25 +1,33 @@
 import type { WeightsProfile } from "@flotilla/shared/delta/weights/element-coder";
 import type { ArtifactFormat } from "@flotilla/shared/model/resources/artifact";
+import type { ServedPath } from "../../domain/artifact/served-path.ts";
 
 /** Contents of artifacts on disk, each once, under its SHA-256. What is in it is complete and verified. */
 export interface BlobStore {
   /** Bytes of a content; undefined when it is not there. */
   sizeOf(sha256: string): number | undefined;
-  /** Where a worker finds it. Asserts that it is there. */
+  /** Where a worker finds it; `pin` it meanwhile. Asserts that it is there. */
   pathOf(sha256: string): string;
+  /**
+   * Keeps these contents from garbage collection until the returned function is called, those too that are not there (yet).
+   * For who makes a delta of them.
+   */
+  pin(sha256s: readonly string[]): () => void;
   /** Every content with when it came, for garbage collection. */
   list(): readonly StoredBlob[];
-  /** No error when it is gone already. */
-  remove(sha256: string): void;
+  /** Gone for `sizeOf` at once, on disk when it resolves. False: pinned, or it came or was asked for after `unlessSinceWallMs`. No error when it is gone already. */
+  remove(sha256: string, unlessSinceWallMs?: number): Promise<boolean>;
+  /** Contents and what open uploads will need, bytes. */
   readonly usedBytes: number;
   readonly quotaBytes: number;
-  /** Called after a content has become complete. */
-  onStored(listener: (sha256: string) => void): void;
+  /** Called after a content has become complete. Returns the unsubscriber. */
+  onStored(listener: (sha256: string) => void): () => void;
 }
 
 export interface StoredBlob {
   readonly sha256: string;
   readonly bytes: number;
+  /** When it came, or when somebody last wanted to upload it. */
   readonly storedWallMs: number;
 }
 
@@ -28,21 +36,48 @@ export interface MetadataStore {
   /** Undefined when there is none. */
   read(file: string): Uint8Array | undefined;
   list(): readonly string[];
-  /** Writes all of them durably, `timestamp.json` last, so that a reader never meets a name without its file. */
-  publish(files: ReadonlyMap<string, Uint8Array>): void;
+  /**
+   * Writes all of them durably, `timestamp.json` last, so that a reader never meets a name without its file. One call at a time.
+   * Rejects with a CodedError `disk-full` or `not-writable`; files before `timestamp.json` may then be there.
+   */
+  publish(files: ReadonlyMap<string, Uint8Array>): Promise<void>;
 }
 
-/** Manifests and payloads that nodes can fetch, under the SHA-256 of the manifest. */
+/** Manifests and payloads that nodes can fetch, under the SHA-256 of the manifest. A cache: what is not used for long goes when it is full. */
 export interface PayloadStore {
   /** Undefined: not there, or not whole. */
   manifest(manifestSha256: string): Uint8Array | undefined;
   payloadBytes(manifestSha256: string): number | undefined;
-  /** Folder in which a worker writes a payload before it is adopted. */
+  /** Folder in which a worker writes a payload before it is adopted; emptied at each start. */
   readonly workDir: string;
-  /** Takes a finished payload over, durably; returns the manifest's SHA-256. */
-  adopt(manifest: Uint8Array, payloadPath: string): string;
-  remove(manifestSha256: string): void;
+  /**
+   * Takes a finished payload over, durably; resolves with the manifest's SHA-256. Makes room by removing those that were not
+   * used for longest. Rejects with `artifact-cache-full` when it alone is too large, `disk-full` or `not-writable`; the payload
+   * then is gone.
+   */
+  adopt(manifest: Uint8Array, payloadPath: string): Promise<string>;
+  /** Gone for readers at once, on disk when it resolves. */
+  remove(manifestSha256: string): Promise<void>;
   list(): readonly { readonly manifestSha256: string; readonly bytes: number }[];
+  readonly usedBytes: number;
+  readonly quotaBytes: number;
+}
+
+/** Codes of failures of the stores. */
+export type ArtifactStoreErrorCode =
+  /** The contents would take more than `artifactQuotaBytes`. */
+  | "artifact-quota"
+  /** A payload is larger than `artifactCacheBytes`. */
+  | "artifact-cache-full";
+
+/** Bytes of what nodes may fetch, read off the event loop. */
+export interface ServedBytes {
+  /** At most `length` bytes at `offset`, base64, and the length of the whole; undefined when there is nothing of that path. Rejects when it cannot be read. */
+  read(
+    path: ServedPath,
+    offset: number,
+    length: number,
+  ): Promise<{ readonly data: string; readonly totalBytes: number } | undefined>;
 }
 
 /** Makes one delta, or one full file where there is no base, away from the event loop. */
