@@ -7,6 +7,7 @@ import {
   allocatable,
   type DeviceFacts,
   free,
+  HARDWARE_ID_LABEL,
   NO_CAPACITY,
   type NodeFacts,
   type PlacementRequest,
@@ -125,6 +126,30 @@ describe("filters", () => {
       "asks disk=ssd; node has hdd",
     ],
     ["NodeSelector", { nodeName: "n9" }, {}, "asks for node n9"],
+    [
+      "Release",
+      { releases: [{ release: "detector 2.3.0", hardwareIds: ["orin", "xavier"] }] },
+      { labels: { [HARDWARE_ID_LABEL]: "pi-4" } },
+      "detector 2.3.0 is made for orin, xavier; node is pi-4",
+    ],
+    [
+      "Release",
+      { releases: [{ release: "detector 2.3.0", hardwareIds: ["orin"] }] },
+      {},
+      "detector 2.3.0 is made for orin; node is of hardware that it does not tell",
+    ],
+    [
+      "Release",
+      { releases: [{ release: "detector 2.3.0", nodeLabels: { onnx: "1.20" } }] },
+      { labels: { onnx: "1.18" } },
+      "detector 2.3.0 asks onnx=1.20; node has 1.18",
+    ],
+    [
+      "Release",
+      { releases: [{ release: "detector 2.3.0", memoryBytes: 16 * GI }] },
+      {},
+      "detector 2.3.0 asks for a node of 16Gi memory; node has 8Gi",
+    ],
     [
       "Taints",
       {},

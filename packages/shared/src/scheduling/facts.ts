@@ -128,6 +128,20 @@ export interface GpuRequest {
   readonly topologyRequired: boolean;
 }
 
+/** What a release that an instance runs with asks of the machine. Absent fields ask for nothing. */
+export interface ReleaseNeeds {
+  /** For people: `detector 2.3.0`. */
+  readonly release: string;
+  /** One of them must be the node's. */
+  readonly hardwareIds?: readonly string[];
+  readonly nodeLabels?: Labels;
+  /** Least memory of the node in all, bytes; what is given away of it is not asked. */
+  readonly memoryBytes?: number;
+}
+
+/** Label under which a node's hardware id stands among its labels. It is no label of the EdgeNode: its values are any text. */
+export const HARDWARE_ID_LABEL = "edge.kurator.dev/hardware-id";
+
 /** What one instance asks for. */
 export interface PlacementRequest {
   readonly kind: "Deployment" | "Job";
@@ -148,6 +162,8 @@ export interface PlacementRequest {
   readonly fleet?: FleetFacts;
   /** True: pays spot prices where the price list has one, and may be moved when the spot market takes the node back. */
   readonly spot?: boolean;
+  /** What the releases that it runs with ask for; absent: nothing. */
+  readonly releases?: readonly ReleaseNeeds[];
 }
 
 /** How many instances of the same component are where, the one to be placed not counted. */

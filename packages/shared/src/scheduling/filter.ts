@@ -4,7 +4,14 @@ import type { Placement } from "../model/resources/placement.ts";
 import { matchesSelector, toleratesTaint } from "../model/selectors.ts";
 import { type Adjustment, affinityRejection, NO_ADJUSTMENT } from "./adjustment.ts";
 import { isSoundAmount } from "./engine/shape.ts";
-import { free, INSTANCES_PER_NODE_MAX, type NodeFacts, type PlacementRequest } from "./facts.ts";
+import {
+  free,
+  HARDWARE_ID_LABEL,
+  INSTANCES_PER_NODE_MAX,
+  type NodeFacts,
+  type PlacementRequest,
+  type ReleaseNeeds,
+} from "./facts.ts";
 import { gpuDevices } from "./gpu/devices-filter.ts";
 import { MILLI_PER_GPU } from "./gpu/request-mix.ts";
 import { listed, readableBytes } from "./reason-text.ts";
@@ -18,6 +25,7 @@ export const FILTERS = {
   ClusterAffinity: clusterAffinity,
   SiteAffinity: siteAffinity,
   NodeSelector: nodeSelector,
+  Release: release,
   Taints: taints,
   Runtime: runtime,
   Compliance: compliance,
@@ -46,6 +54,7 @@ export const FILTER_NAMES: readonly FilterName[] = [
   "ClusterAffinity",
   "SiteAffinity",
   "NodeSelector",
+  "Release",
   "Taints",
   "Runtime",
   "Compliance",
@@ -170,6 +179,31 @@ function nodeSelector(request: PlacementRequest, node: NodeFacts): string | unde
     selectorReason(request.nodeSelector, node.labels, "node") ??
     firstReason(request.placements, (p) => selectorReason(p.nodeSelector, node.labels, "node"))
   );
+}
+
+function release({ releases = [] }: PlacementRequest, node: NodeFacts): string | undefined {
+  for (const needs of releases) {
+    const reason = releaseMisfit(needs, node);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+}
+
+/** Why a release cannot run on the node; undefined when it can. Asks for labels and memory alone. */
+export function releaseMisfit(
+  { release: name, hardwareIds, nodeLabels = {}, memoryBytes = 0 }: ReleaseNeeds,
+  { labels, capacity }: Pick<NodeFacts, "labels" | "capacity">,
+): string | undefined {
+  const hardware = labels[HARDWARE_ID_LABEL];
+  if (hardwareIds !== undefined && (hardware === undefined || !hardwareIds.includes(hardware)))
+    return `${name} is made for ${listed(hardwareIds)}; node is ${hardware ?? "of hardware that it does not tell"}`;
+  const missed = Object.entries(nodeLabels).find(([key, value]) => labels[key] !== value);
+  if (missed !== undefined)
+    return `${name} asks ${missed[0]}=${missed[1]}; node has ${labels[missed[0]] ?? "none"}`;
+  // Written so that a memory that is no number is a "no".
+  if (memoryBytes > 0 && !(capacity.memoryBytes >= memoryBytes))
+    return `${name} asks for a node of ${readableBytes(memoryBytes)} memory; node has ${readableBytes(capacity.memoryBytes)}`;
+  return undefined;
 }
 
 /** Taints of node and site that this request does not tolerate, of these effects. */

@@ -24,11 +24,14 @@ const STICKY_FILTERS: readonly FilterName[] = [
   "ClusterAffinity",
   "SiteAffinity",
   "NodeSelector",
+  "Release",
   "Runtime",
   "Compliance",
 ];
 /** What does not ask the site. */
-const NODE_FILTERS: readonly FilterName[] = ["NodeSelector", "Runtime"];
+const NODE_FILTERS: readonly FilterName[] = ["NodeSelector", "Release", "Runtime"];
+/** What asks for things that a node tells at its birth. */
+const TOLD_FILTERS: readonly FilterName[] = ["Release", "Runtime"];
 
 /**
  * Undefined while the instance may stay. What is unknown moves nothing: a fleet or Site object that was deleted, or an
@@ -55,7 +58,7 @@ export function displacementOf(
     return { urgency: "asked", reason: `node ${node.name} is drained` };
   const filters =
     facts.site.known && request.fleet?.exists !== false ? STICKY_FILTERS : NODE_FILTERS;
-  const known = filters.filter((f) => f !== "Runtime" || facts.runtimes.length > 0);
+  const known = filters.filter((f) => !TOLD_FILTERS.includes(f) || facts.runtimes.length > 0);
   const rejection = firstRejection(request, facts, known);
   return rejection === undefined
     ? undefined

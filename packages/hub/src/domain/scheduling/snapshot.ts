@@ -1,6 +1,7 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Measures } from "@flotilla/shared/model/measures";
 import {
+  HARDWARE_ID_LABEL,
   NO_CAPACITY,
   type NodeFacts,
   type NodeMeasures,
@@ -120,8 +121,8 @@ function pricedNode(node: ObjectOf<"EdgeNode">, site: SiteFacts | undefined): Pr
   return Object.fromEntries(Object.entries(names).filter(([, value]) => value !== undefined));
 }
 
-/** The node's own labels over the well-known ones of Kubernetes. */
-function nodeLabels(node: ObjectOf<"EdgeNode">): Labels {
+/** The node's own labels over the well-known ones of Kubernetes, and its hardware id. */
+export function nodeLabels(node: ObjectOf<"EdgeNode">): Labels {
   const { inventory } = node.status ?? {};
   return {
     "kubernetes.io/hostname": node.metadata.name,
@@ -133,5 +134,7 @@ function nodeLabels(node: ObjectOf<"EdgeNode">): Labels {
           "kubernetes.io/arch": ARCHITECTURES[inventory.architecture] ?? inventory.architecture,
         }),
     ...node.metadata.labels,
+    // What the machine is stands above what somebody says that it is.
+    ...(inventory?.hardwareId === undefined ? {} : { [HARDWARE_ID_LABEL]: inventory.hardwareId }),
   };
 }

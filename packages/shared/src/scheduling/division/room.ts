@@ -7,6 +7,7 @@ const LASTING_FILTERS: readonly FilterName[] = [
   "ClusterAffinity",
   "SiteAffinity",
   "NodeSelector",
+  "Release",
   "Taints",
   "Runtime",
   "Compliance",

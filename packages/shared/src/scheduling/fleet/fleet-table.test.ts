@@ -206,15 +206,25 @@ const requestsArbitrary = fc.array(
       data: fc.constantFrom(undefined, undefined, { region: "eu", gbPerDay: 10 }),
       latency: fc.constantFrom(undefined, undefined, { to: "eu", maxMs: 50 }),
       spot: fc.boolean(),
+      releases: maybe(
+        fc.array(
+          fc.record({
+            release: fc.constant("detector 1.0.0"),
+            memoryBytes: fc.nat(20),
+            nodeLabels: fc.constantFrom({}, {}, { disk: "ssd" }),
+          }),
+          { maxLength: 2 },
+        ),
+      ),
     })
-    .map(({ amounts, gpu, selector, nodeName, compliance, data, latency, ...rest }) => {
+    .map(({ amounts, gpu, selector, nodeName, compliance, data, latency, releases, ...rest }) => {
       const gpuCount = gpu?.migProfile === undefined && gpu?.milli === 1000 ? gpu.count : 0;
       return request({
         ...rest,
         amounts: { ...amounts, gpuCount },
         nodeSelector: selector,
         placements: [said({ compliance, data, latency })],
-        ...said({ gpu, nodeName }),
+        ...said({ gpu, nodeName, releases }),
       });
     }),
   { minLength: 1, maxLength: 5 },

@@ -1,8 +1,12 @@
 import type { LabelSelector } from "../../model/metadata.ts";
-import type { NodeFacts, PlacementRequest } from "../facts.ts";
+import { HARDWARE_ID_LABEL, type NodeFacts, type PlacementRequest } from "../facts.ts";
 
 /** Stands for the node's name among label keys; no label key has a space. */
 const NODE_NAME = "node name";
+/** Followed by a number of bytes: a key that the nodes with at least so much memory have. */
+const NODE_MEMORY = "node memory ";
+/** The value of such a key. */
+const ENOUGH = "enough";
 
 /**
  * Which labels of nodes some request asks for. A selector cannot tell two nodes apart by a value that it does not name, so of
@@ -53,19 +57,22 @@ export class LabelTracker {
 
   /**
    * The node as a class sees it. What no request names is left out, for another request may name it later, and then the nodes that
-   * stay in the class are those without it.
+   * stay in the class are those without it. Of its memory so much as some request asks for: those that have more leave the
+   * class when a request asks for more.
    */
   coarse(facts: NodeFacts): NodeFacts {
     const labels: Record<string, string> = {};
     let name = SOME_VALUE;
+    let memoryBytes = 0;
     for (const [key, { values }] of this.#keys) {
       const value = valueOf(facts, key);
       if (value === undefined) continue;
       const shown = values.has(value) ? value : SOME_VALUE;
       if (key === NODE_NAME) name = shown;
+      else if (key.startsWith(NODE_MEMORY)) memoryBytes = Math.max(memoryBytes, bytesOf(key));
       else labels[key] = shown;
     }
-    return { ...facts, name, labels };
+    return { ...facts, name, labels, capacity: { ...facts.capacity, memoryBytes } };
   }
 
   /** What of the node's name and labels counts. */
@@ -85,10 +92,16 @@ const SOME_VALUE = "some value";
 
 function valueOf(facts: NodeFacts, key: string): string | undefined {
   if (key === NODE_NAME) return facts.name;
+  if (key.startsWith(NODE_MEMORY))
+    return facts.capacity.memoryBytes >= bytesOf(key) ? ENOUGH : undefined;
   return Object.hasOwn(facts.labels, key) ? facts.labels[key] : undefined;
 }
 
-/** Label keys that the request's selectors of nodes name, with the values that they name. */
+function bytesOf(memoryKey: string): number {
+  return Number(memoryKey.slice(NODE_MEMORY.length));
+}
+
+/** Label keys that the request's selectors of nodes and its releases name, with the values that they name. */
 function mentionsOf(request: PlacementRequest): ReadonlyMap<string, ReadonlySet<string>> {
   const mentions = new Map<string, Set<string>>();
   const mention = (key: string, values: readonly string[]): void => {
@@ -104,6 +117,11 @@ function mentionsOf(request: PlacementRequest): ReadonlyMap<string, ReadonlySet<
   for (const selector of selectors) {
     for (const [key, value] of Object.entries(selector?.matchLabels ?? {})) mention(key, [value]);
     for (const { key, values } of selector?.matchExpressions ?? []) mention(key, values ?? []);
+  }
+  for (const { hardwareIds, nodeLabels, memoryBytes } of request.releases ?? []) {
+    if (hardwareIds !== undefined) mention(HARDWARE_ID_LABEL, hardwareIds);
+    for (const [key, value] of Object.entries(nodeLabels ?? {})) mention(key, [value]);
+    if (memoryBytes !== undefined) mention(`${NODE_MEMORY}${memoryBytes}`, [ENOUGH]);
   }
   return mentions;
 }

@@ -52,3 +52,38 @@ test("nodes that were alike are told apart by the first request that names a lab
   expect(fits({ pool: "z" })).toEqual([]);
   expect(fits({})).toEqual(["a", "b", "c"]);
 });
+
+test("nodes that were alike are told apart by memory that a release asks for, in either order", () => {
+  for (const thresholds of [
+    [2 ** 33, 2 ** 34],
+    [2 ** 34, 2 ** 33],
+  ]) {
+    const table = new FleetTable();
+    for (const [name, memoryBytes] of [
+      ["a", 2 ** 32],
+      ["b", 2 ** 33],
+      ["c", 2 ** 35],
+    ] as const)
+      table.setNode({
+        ...node(name, {}),
+        capacity: { ...node(name, {}).capacity, memoryBytes },
+      });
+    const fits = (memoryBytes: number): string =>
+      table
+        .explain(
+          { ...asking({}), releases: [{ release: "m 1.0.0", memoryBytes }] },
+          weightsOf(undefined),
+        )
+        .candidates.filter((c) => c.filter === undefined)
+        .map((c) => c.node)
+        .join();
+    expect(new Map(thresholds.map((t) => [t, fits(t)]))).toEqual(
+      new Map([
+        [2 ** 33, "b,c"],
+        [2 ** 34, "c"],
+      ]),
+    );
+    expect(fits(0)).toBe("a,b,c");
+    expect(fits(2 ** 36)).toBe("");
+  }
+});
