@@ -165,3 +165,15 @@ test("an archive that unpacks to more than was signed is never unpacked", () => 
   const brotli = nodeCompressor.brotli(new Uint8Array(5_000_000), "generic");
   expect(() => nodeCompressor.unbrotli(brotli, 1000)).toThrow("delta: compressed bytes");
 });
+
+test("a part that is gone, or shorter than the record says, is begun anew", async () => {
+  const pair = weights();
+  const { manifest, payload } = made(pair.old, pair.fresh, layoutsOf(pair));
+  writeFileSync(path("old"), pair.old);
+  const options = { manifest, basePath: path("old"), targetPath: path("new"), firstBlock: 2 };
+  await applyDelta(options, source(payload), () => {});
+  expect(Buffer.compare(readFileSync(path("new")), pair.fresh)).toBe(0);
+  writeFileSync(path("new"), "short");
+  await applyDelta(options, source(payload), () => {});
+  expect(Buffer.compare(readFileSync(path("new")), pair.fresh)).toBe(0);
+});

@@ -1,21 +1,23 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import type { RandomAccess } from "../../delta/random-access.ts";
+import { type FileSystem, nodeFiles } from "../file-system.ts";
 
 /** A file on disk, read piece by piece. Dispose of it: it holds a descriptor. */
 export class FileAccess implements RandomAccess, Disposable {
   readonly size: number;
   readonly #fd: number;
+  readonly #files: FileSystem;
 
-  constructor(path: string) {
-    this.#fd = openSync(path, "r");
-    this.size = fstatSync(this.#fd).size;
+  constructor(path: string, files: FileSystem = nodeFiles) {
+    this.#files = files;
+    this.#fd = files.open(path, "read");
+    this.size = files.stat(this.#fd).sizeBytes;
   }
 
   read(offset: number, length: number, into?: Uint8Array): Uint8Array {
     const bytes = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
     let done = 0;
     while (done < length) {
-      const read = readSync(this.#fd, bytes, done, length - done, offset + done);
+      const read = this.#files.read(this.#fd, bytes.subarray(done), offset + done);
       if (read === 0) throw new RangeError(`${length} bytes at ${offset} of ${this.size}`);
       done += read;
     }
@@ -23,6 +25,6 @@ export class FileAccess implements RandomAccess, Disposable {
   }
 
   [Symbol.dispose](): void {
-    closeSync(this.#fd);
+    this.#files.close(this.#fd);
   }
 }
