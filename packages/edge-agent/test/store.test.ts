@@ -263,7 +263,13 @@ test("instance records that are readable in the damaged file are kept", () => {
   const { store: after, log } = openStore({ directory });
   expect(after.outcome).toBe("restored");
   expect(after.instances()).toEqual([instanceRecord({ restartCount: 4 })]);
-  expect(log.lines.some((l) => l.message === "instance records salvaged")).toBe(true);
+  expect(
+    log.lines.some(
+      (l) =>
+        l.message === "salvaged from the damaged database" &&
+        l.fields["what"] === "instance records",
+    ),
+  ).toBe(true);
 });
 
 test("with no copy and a file cut short the store begins anew, above the old epoch and revision", () => {

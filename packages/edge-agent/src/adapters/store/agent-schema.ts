@@ -26,4 +26,35 @@ export const AGENT_MIGRATIONS: readonly Migration[] = [
     `,
     down: "DROP TABLE outbox; DROP TABLE instance; DROP TABLE desired; DROP TABLE meta;",
   },
+  {
+    name: "0002-trust",
+    up: `
+      CREATE TABLE trust_file (
+        role TEXT PRIMARY KEY,
+        bytes BLOB NOT NULL,
+        sha256 TEXT NOT NULL
+      ) STRICT;
+      CREATE TABLE trust_root (sha256 TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+      CREATE TABLE trust_value (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+      CREATE TABLE trust_installed (
+        artifact TEXT PRIMARY KEY,
+        counter INTEGER NOT NULL,
+        path TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE trust_receipt (
+        path TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        artifact TEXT NOT NULL,
+        counter INTEGER NOT NULL,
+        target TEXT NOT NULL,
+        installed_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (path, sha256)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX trust_receipt_release ON trust_receipt (artifact, counter);
+    `,
+    down: `
+      DROP TABLE trust_receipt; DROP TABLE trust_installed; DROP TABLE trust_value;
+      DROP TABLE trust_root; DROP TABLE trust_file;
+    `,
+  },
 ];

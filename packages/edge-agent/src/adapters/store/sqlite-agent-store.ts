@@ -83,7 +83,7 @@ export class SqliteAgentStore implements AgentStore {
     this.#outbox = new OutboxTable({ countMax }, { db: this.#db, random: deps.random });
     const floorPath = inMemory ? undefined : join(options.directory, "epoch");
     this.#floor = new FloorFile({ path: floorPath }, { log: deps.log });
-    if (this.outcome === "restored" || this.outcome === "recreated") this.#salvageInstances();
+    this.#salvageInstances();
     this.#dropUnknown();
     this.#takeEpoch(Math.max(this.#meta("epoch"), this.#floor.floors.epoch) + 1);
   }
@@ -94,6 +94,37 @@ export class SqliteAgentStore implements AgentStore {
 
   get droppedCount(): number {
     return this.#meta("dropped");
+  }
+
+  /** For the tables of this folder. What they write they write within `transaction`. */
+  get database(): Database {
+    return this.#db;
+  }
+
+  /** The last good copy is written after the next transaction, if it is old enough: for what must not be lost with the file. */
+  copySoon(): void {
+    this.#copyIsDue = true;
+  }
+
+  /**
+   * Lets a table take what it can from the damaged file, which is newer than the last good copy. Does nothing when the database
+   * was sound. Never throws on damage: `take` is cut off where the file cannot be read, and what it wrote until then is undone.
+   */
+  salvage(what: string, take: (damaged: Database) => void): void {
+    if (this.outcome !== "restored" && this.outcome !== "recreated") return;
+    const path = newestCorrupt(this.#path);
+    if (path === undefined) return;
+    try {
+      const damaged = new Sqlite(path, { readonly: true });
+      try {
+        this.transaction(() => take(damaged));
+        this.#deps.log.warn({ what }, "salvaged from the damaged database");
+      } finally {
+        damaged.close();
+      }
+    } catch (error) {
+      this.#deps.log.warn({ what, error: messageOf(error) }, "nothing could be salvaged");
+    }
   }
 
   transaction<T>(work: () => T): T {
@@ -252,22 +283,9 @@ export class SqliteAgentStore implements AgentStore {
    * and outcomes of jobs, which are newer in the damaged file than in the last good copy. What can be read there is taken.
    */
   #salvageInstances(): void {
-    const path = newestCorrupt(this.#path);
-    if (path === undefined) return;
-    try {
-      const damaged = new Sqlite(path, { readonly: true });
-      try {
-        const records = this.#readInstances(damaged);
-        this.transaction(() => {
-          for (const record of records) this.putInstance(record);
-        });
-        this.#deps.log.warn({ count: records.length }, "instance records salvaged");
-      } finally {
-        damaged.close();
-      }
-    } catch (error) {
-      this.#deps.log.warn({ error: messageOf(error) }, "no instance records could be salvaged");
-    }
+    this.salvage("instance records", (damaged) => {
+      for (const record of this.#readInstances(damaged)) this.putInstance(record);
+    });
   }
 
   #copyWhenDue(): void {

@@ -1,7 +1,8 @@
+import type { ReportedArtifacts } from "@flotilla/shared/model/artifact";
 import type { DesiredState } from "@flotilla/shared/model/desired-state";
 import type { ArtifactOffer } from "@flotilla/shared/protocol/down/artifact-offer";
 import type { ArtifactGet } from "@flotilla/shared/protocol/up/artifact-get";
-import type { TrustedTarget } from "@flotilla/shared/trust/state";
+import type { TrustedTarget, TrustState } from "@flotilla/shared/trust/state";
 
 /** A place that bytes of the artifact server can be had from: the server itself, a peer, the MQTT link. */
 export interface ByteSource {
@@ -45,30 +46,90 @@ export interface ArtifactLink {
   offer(request: ArtifactGet, signal: AbortSignal): Promise<ArtifactOffer>;
 }
 
-/** What may be installed of a desired state. */
+/** Whether a bundle may be installed: all artifacts of one instance, or one prestaged release. All of it or nothing. */
 export type TrustVerdict =
   | {
       readonly kind: "accepted";
-      /** By target path: every file that the state's instances and prestaged releases name. */
+      /** By target path: every file of the bundle. */
       readonly install: ReadonlyMap<string, TrustedTarget>;
     }
   | {
       readonly kind: "refused";
+      /** A TrustErrorCode. */
       readonly code: string;
       readonly subject: string;
       readonly message: string;
       readonly mend: string;
+      /** Asking again sooner gives the same answer, unless the bundle is another. */
+      readonly retryAfterMs: number;
     }
-  /** Metadata could not be fetched: later again. Says nothing against the state. */
-  | { readonly kind: "unknown"; readonly reason: string };
+  /** Metadata could not be fetched: later again. Says nothing against the bundle. */
+  | { readonly kind: "unknown"; readonly reason: string; readonly retryAfterMs: number };
+
+/** What the trust gate is asked. */
+export interface TrustQuestion {
+  readonly state: DesiredState;
+  /** Target paths of the files that an instance has now: what of its bundle does not change is not asked about again. */
+  readonly active: (instanceId: string) => ReadonlySet<string>;
+}
 
 /** Judges what the hub wants by signed metadata. The only way by which a file becomes installable. */
 export interface TrustGate {
-  judge(state: DesiredState, signal: AbortSignal): Promise<TrustVerdict>;
-  /** To be called within the store's transaction that makes these targets installed: writes receipts, raises counters. */
+  /**
+   * A verdict for each instance that has artifacts, by its id, and for each prestaged release, by `prestageKey`. Answers without
+   * network and time when everything is installed already, and from memory where it may.
+   */
+  judge(question: TrustQuestion, signal: AbortSignal): Promise<ReadonlyMap<string, TrustVerdict>>;
+  /**
+   * Writes receipts: from then on `mayRun` knows these files. To be called within the store's transaction that makes them
+   * prepared, before anything is started with them.
+   */
+  prepared(targets: readonly TrustedTarget[]): void;
+  /**
+   * Raises the counters below which this node does not go back, and writes receipts that are missing. To be called within the
+   * store's transaction that commits the release as good.
+   */
   installed(targets: readonly TrustedTarget[]): void;
   /** Whether bytes on disk are those of a receipt: asked before something is started or gone back to. No time, no network. */
   mayRun(target: string, found: { readonly length: number; readonly sha256: string }): boolean;
+  /** Drops the receipts of all other contents (SHA-256). Nothing has to be dropped; to be called when contents were removed. */
+  keepReceipts(contents: ReadonlySet<string>): void;
+  /** For the report to the hub; undefined before there is a root. */
+  report(): ReportedTrust | undefined;
+}
+
+/** `trust` of what the node reports. */
+export type ReportedTrust = NonNullable<ReportedArtifacts["trust"]>;
+
+/** What the trust gate keeps over power cuts. Synchronous: each call is one durable transaction, or part of the caller's. */
+export interface TrustStore {
+  /** Undefined before there is a root, and when nothing of it can be read any more. */
+  load(): StoredTrust | undefined;
+  /** Begins with a root, and forgets state and counters of an earlier one. Receipts stay: what runs goes on running. */
+  begin(state: TrustState, origin: RootOrigin): void;
+  /** Writes what differs from what is stored. */
+  save(state: TrustState): void;
+  /** What was written down of files under this path; more than one only when a path was released with other bytes. */
+  receiptsOf(path: string): readonly StoredReceipt[];
+  /** Paths of all receipts of one release. */
+  pathsOf(artifact: string, releaseCounter: number): readonly string[];
+  putReceipts(targets: readonly TrustedTarget[], installedAtMs: number): void;
+  keepReceipts(contents: ReadonlySet<string>): void;
+}
+
+/** Where the first root came from. */
+export type RootOrigin = "file" | "hub";
+
+export interface StoredTrust {
+  readonly state: TrustState;
+  readonly origin: RootOrigin;
+  /** SHA-256 of every root that was ever accepted on the way to the present one. */
+  readonly roots: ReadonlySet<string>;
+}
+
+export interface StoredReceipt {
+  readonly target: TrustedTarget;
+  readonly installedAtMs: number;
 }
 
 /** Makes files complete on this node. */
