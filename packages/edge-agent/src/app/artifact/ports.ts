@@ -194,8 +194,24 @@ export type LocalBlobErrorCode =
   /** It was asked for and is not there. */
   | "blob-absent";
 
-/** The two halves of an instance's place for artifacts: one is `current`, the other is where the next set is made. */
-export type SlotName = "a" | "b";
+export type { SlotName, SlotRecord };
+
+/**
+ * What is durable about artifacts, in the agent's database: each method is one transaction unless it runs inside the store's
+ * `transaction`. Reads are served from memory.
+ */
+export interface SlotStore {
+  slots(): readonly SlotRecord[];
+  putSlot(record: SlotRecord): void;
+  /** No error when there is none. */
+  deleteSlot(id: string): void;
+  /** A small thing of the node itself, as JSON; undefined when it was never written, or cannot be read. */
+  memo(key: MemoKey): unknown;
+  putMemo(key: MemoKey, value: unknown): void;
+}
+
+/** `prestage`: what was fetched ahead and how it was used. `update-locks`: what an operator holds back. */
+export type MemoKey = "prestage" | "update-locks";
 
 /** One file of a slot. */
 export interface SlotFile {

@@ -1,0 +1,123 @@
+import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
+import type { TrustedTarget } from "@flotilla/shared/trust/state";
+
+/**
+ * What the agent knows of the artifacts of one instance beyond what lies on the disk. There are two slots; one is current, in the
+ * other the next set of artifacts is made. Written before the deed, so that a crash between the two is found again.
+ */
+
+/** The two halves of an instance's place for artifacts. */
+export type SlotName = "a" | "b";
+
+/** Most sets that are remembered as failed, the newest first. */
+export const FAILED_SETS_MAX = 16;
+
+/** Where an instance's artifacts are between two sets. SPEC.md holds the table. */
+export type SlotPhase =
+  /** No set lies here that can be used. */
+  | "absent"
+  /** The next set is being made in the other slot. */
+  | "preparing"
+  /** The next set lies whole in the other slot. */
+  | "prepared"
+  /** `current` is about to lead to the next set. */
+  | "switching"
+  /** The current set is being tried: its health window runs. */
+  | "trial"
+  /** The current set is good. */
+  | "committed"
+  /** The current set has failed; `current` is about to lead to the last good one. */
+  | "rolling-back";
+
+/** A whole, verified set of artifacts in one slot. */
+export interface SlotContents {
+  /** Digest of the set: `SetDigest`. */
+  readonly set: string;
+  /** What was desired with it; its `artifacts` are the set. What is gone back to is this. */
+  readonly desired: DesiredInstance;
+  /** By what the files may be installed; receipts are made of it at the commit. */
+  readonly targets: readonly TrustedTarget[];
+  /** It passed its health window, and has not been switched to since. */
+  readonly isGood: boolean;
+}
+
+/** How the current set does. */
+export interface Trial {
+  /** Boot clock by which it must have passed its health window; valid with `bootId` only. */
+  readonly deadlineBootMs: number;
+  readonly bootId: string;
+  /** Boots of the machine during the trial, the first not counted. */
+  readonly boots: number;
+  /** Failures in a row of the instance when it was switched to: they are not the set's. */
+  readonly failuresBefore: number;
+  /** Why it failed though there is nothing to go back to: it is tried on. */
+  readonly failing?: Failure;
+}
+
+export interface Failure {
+  /** One word, such as CrashLoop. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** A set that failed here. It is not tried again until an operator asks. */
+export interface FailedSet extends Failure {
+  readonly set: string;
+  /** For people: `detector 8.0.0`. */
+  readonly releases: readonly { readonly name: string; readonly version: string }[];
+  readonly failedWallMs: number;
+}
+
+/** How a running workload is told that its files are others now. */
+export type Reload =
+  | { readonly kind: "signal"; readonly signal: "SIGHUP" | "SIGUSR1" | "SIGUSR2" }
+  | { readonly kind: "http"; readonly port: number; readonly path: string };
+
+/** Durable, one for each instance that has, or is to have, artifacts. */
+export interface SlotRecord {
+  /** Of the instance. */
+  readonly id: string;
+  readonly phase: SlotPhase;
+  /** What lies whole in each slot; absent: nothing that is known to be whole. */
+  readonly a?: SlotContents;
+  readonly b?: SlotContents;
+  /** Where `current` leads to; absent before the first switch. */
+  readonly current?: SlotName;
+  /** While preparing, prepared and switching: the other slot. */
+  readonly next?: SlotName;
+  readonly trial?: Trial;
+  /** What the running workload has still to be told after a switch under it. */
+  readonly reloads: readonly Reload[];
+  readonly failed: readonly FailedSet[];
+}
+
+/** The slot that is not this one. */
+export function otherSlot(slot: SlotName): SlotName {
+  return slot === "a" ? "b" : "a";
+}
+
+/** What `current` leads to, when it is whole. */
+export function currentContents(record: SlotRecord): SlotContents | undefined {
+  return record.current === undefined ? undefined : record[record.current];
+}
+
+/** The slot whose set can be gone back to: good, and not what is being tried. */
+export function goodSlot(record: SlotRecord): SlotName | undefined {
+  const { current } = record;
+  if (current === undefined) return undefined;
+  if (record[current]?.isGood === true) return current;
+  const other = otherSlot(current);
+  return record[other]?.isGood === true ? other : undefined;
+}
+
+/** The slot that holds this set whole; the current one is preferred. */
+export function slotOf(record: SlotRecord | undefined, set: string): SlotName | undefined {
+  if (record === undefined) return undefined;
+  const { current = "a" } = record;
+  return [current, otherSlot(current)].find((slot) => record[slot]?.set === set);
+}
+
+/** What failed of a set here; undefined: nothing. */
+export function failureOf(record: SlotRecord | undefined, set: string): FailedSet | undefined {
+  return record?.failed.find((failure) => failure.set === set);
+}
