@@ -3,6 +3,7 @@ import type { DesiredState } from "@flotilla/shared/model/desired-state";
 import type { ArtifactOffer } from "@flotilla/shared/protocol/down/artifact-offer";
 import type { ArtifactGet } from "@flotilla/shared/protocol/up/artifact-get";
 import type { TrustedTarget, TrustState } from "@flotilla/shared/trust/state";
+import type { SlotName, SlotRecord } from "../../domain/artifact/slot-record.ts";
 
 /** A place that bytes of the artifact server can be had from: the server itself, a peer, the MQTT link. */
 export interface ByteSource {
@@ -107,8 +108,12 @@ export interface TrustStore {
   load(): StoredTrust | undefined;
   /** Begins with a root, and forgets state and counters of an earlier one. Receipts stay: what runs goes on running. */
   begin(state: TrustState, origin: RootOrigin): void;
-  /** Writes what differs from what is stored. */
+  /** Writes what differs from what is stored, counters excepted. */
   save(state: TrustState): void;
+  /** Newest release of each artifact that was ever installed here. */
+  installed(): TrustState["installed"];
+  /** Counters of releases; lower ones than the present change nothing. */
+  raiseInstalled(targets: readonly TrustedTarget[]): void;
   /** What was written down of files under this path; more than one only when a path was released with other bytes. */
   receiptsOf(path: string): readonly StoredReceipt[];
   /** Paths of all receipts of one release. */
