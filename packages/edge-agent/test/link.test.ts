@@ -15,6 +15,7 @@ import { afterEach, expect, test } from "vitest";
 import type { SqliteAgentStore } from "../src/adapters/store/sqlite-agent-store.ts";
 import { BACK_OFF, LinkService, PULL_INTERVAL_MS } from "../src/app/link/link-service.ts";
 import type { Credentials } from "../src/app/link/ports.ts";
+import { QUESTIONS_MAX, type Question } from "../src/app/link/questions.ts";
 import { ACK_TIMEOUT_MS, OUTBOX_WINDOW } from "../src/app/link/session-sender.ts";
 import type { AgentStore } from "../src/app/state/ports.ts";
 import { desiredState } from "./support/desired.ts";
@@ -562,4 +563,101 @@ test("a stop in any state closes the session, leaves no timer behind and ends th
     expect(link.sessions.every((s) => s.isOver)).toBe(true);
     expect(clock.sleeperCount).toBe(0);
   }
+});
+
+const BYTES_GET = {
+  kind: "bytes-get",
+  body: { path: "metadata/timestamp.json", offset: 0, length: 10 },
+} as const;
+const ARTIFACT_GET: Question = {
+  kind: "artifact-get",
+  body: { target: "a".repeat(64), bases: [], memoryBytes: 1, failed: [] },
+};
+
+function asking(timeoutMs = 10_000) {
+  return { timeoutMs, signal: new AbortController().signal };
+}
+
+/** The code that a question fails with. */
+async function codeOf(question: Promise<unknown>): Promise<string> {
+  const error: unknown = await question.then(
+    () => "answered",
+    (e: unknown) => e,
+  );
+  return error instanceof CodedError ? error.code : String(error);
+}
+
+test("a question ends with its answer, in time or not, or with its session", async () => {
+  const { clock, link, metrics, service } = setUp();
+  expect(await codeOf(service.ask(BYTES_GET, asking()))).toBe("link-down");
+  await clock.advance(0);
+  const first = service.ask(BYTES_GET, asking());
+  await clock.advance(0);
+  const id = link.last.published.at(-1)?.message.id ?? "";
+  expect(link.last.published.at(-1)?.message).toMatchObject(BYTES_GET);
+  // An answer to nothing, and one of another kind, are not taken.
+  link.last.send("bytes", { data: "", totalBytes: 0 }, { replyTo: "nobody" });
+  link.last.send("artifact-offer", { target: "a".repeat(64), status: "unknown" }, { replyTo: id });
+  expect(metrics.total("flotilla_agent_link_ignored_total", { reason: "not-asked" })).toBe(2);
+  link.last.send("bytes", { data: "aGk=", totalBytes: 2 }, { replyTo: id });
+  expect(await first).toEqual({ data: "aGk=", totalBytes: 2 });
+  // The same answer again answers nobody.
+  link.last.send("bytes", { data: "aGk=", totalBytes: 2 }, { replyTo: id });
+  expect(metrics.total("flotilla_agent_link_ignored_total", { reason: "not-asked" })).toBe(3);
+
+  const late = codeOf(service.ask(ARTIFACT_GET, asking(5_000)));
+  await clock.advance(5_000);
+  expect(await late).toBe("link-timeout");
+
+  const abort = new AbortController();
+  const given = codeOf(service.ask(ARTIFACT_GET, { timeoutMs: 5_000, signal: abort.signal }));
+  abort.abort(new CodedError("stopped", "stopped"));
+  expect(await given).toBe("stopped");
+
+  const cut = codeOf(service.ask(ARTIFACT_GET, asking()));
+  await clock.advance(0);
+  link.last.end();
+  expect(await cut).toBe("link-down");
+  expect(clock.sleeperCount).toBe(1);
+});
+
+test("no more questions wait than may", async () => {
+  const { clock, service } = setUp();
+  await clock.advance(0);
+  const codes = Array.from({ length: QUESTIONS_MAX + 1 }, () =>
+    codeOf(service.ask(BYTES_GET, asking(1_000))),
+  );
+  expect(await codes[QUESTIONS_MAX]).toBe("link-busy");
+  await clock.advance(1_000);
+  expect(new Set(await Promise.all(codes.slice(0, QUESTIONS_MAX)))).toEqual(
+    new Set(["link-timeout"]),
+  );
+});
+
+test("questions wait for everything else, and no download stands in for a heartbeat", async () => {
+  const { clock, link, service, store, enqueueNotice } = setUp();
+  await clock.advance(0);
+  const session = link.last;
+  const before = session.kinds.length;
+  for (let n = 0; n < OUTBOX_WINDOW + 3; n++) store.enqueue({ kind: "notice", body: { n } });
+  const first = codeOf(service.ask(ARTIFACT_GET, asking()));
+  enqueueNotice(99);
+  await clock.advance(0);
+  expect(session.kinds.slice(before)).toEqual([
+    ...Array.from({ length: OUTBOX_WINDOW + 4 }, () => "notice"),
+    "artifact-get",
+  ]);
+  await clock.advance(10_000);
+  expect(await first).toBe("link-timeout");
+  // A download that asks all the time: heartbeats come as they would without it.
+  const start = session.published.length;
+  for (let turn = 0; turn < 60; turn++) {
+    const question = codeOf(service.ask(BYTES_GET, asking()));
+    await clock.advance(1_000);
+    const { id } = session.published.findLast((p) => p.message.kind === "bytes-get")?.message ?? {};
+    session.send("bytes", { data: "", totalBytes: 0 }, { replyTo: id });
+    expect(await question).toBe("answered");
+  }
+  const beats = session.kinds.slice(start).filter((kind) => kind === "report");
+  expect(beats.length).toBeGreaterThanOrEqual(Math.floor(60_000 / HEARTBEAT_INTERVAL_MS));
 });

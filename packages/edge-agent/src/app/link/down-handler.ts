@@ -46,6 +46,8 @@ export interface DownDeps {
   readonly onRebirth: () => void;
   readonly pull: (inMs?: number) => void;
   readonly answerLog: (chunk: LogChunk, replyTo: string) => void;
+  /** Takes an answer to a question; false when nobody asked it. */
+  readonly answered: (message: DownMessage) => boolean;
   /** The outbox has got something. */
   readonly wake: () => void;
 }
@@ -119,6 +121,10 @@ export class DownHandler {
         return;
       case "log-get":
         this.#onLogGet(message.body, message.id);
+        return;
+      case "artifact-offer":
+      case "bytes":
+        if (!this.#deps.answered(message)) this.#ignore("not-asked");
         return;
     }
   }

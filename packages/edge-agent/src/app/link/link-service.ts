@@ -32,6 +32,7 @@ import type {
   SessionOptions,
   SignatureVerifier,
 } from "./ports.ts";
+import { type AnswerOf, type AskOptions, linkDown, type Question, Questions } from "./questions.ts";
 import { SessionSender } from "./session-sender.ts";
 import { UpMessages } from "./up-messages.ts";
 
@@ -93,6 +94,7 @@ interface Live {
   readonly session: Session;
   readonly sender: SessionSender;
   readonly down: DownHandler;
+  readonly questions: Questions;
 }
 
 /** Keeps a session with the hub and carries what goes up and comes down. Holds no rule: domain/link decides. */
@@ -126,6 +128,16 @@ export class LinkService implements Service {
   /** The outbox has got something. */
   wake(): void {
     this.#live?.sender.wake();
+  }
+
+  /**
+   * Asks the hub, and resolves with the body of its answer. Rejects with `link-down` without a session, or when it ends,
+   * `link-timeout`, `link-busy` when too many wait; with the signal's reason when aborted.
+   */
+  ask<Q extends Question>(question: Q, options: AskOptions): Promise<AnswerOf<Q>> {
+    if (this.#live === undefined || this.#state.phase !== "online")
+      return Promise.reject(linkDown());
+    return this.#live.questions.ask(question, options);
   }
 
   /** The credentials have changed: a new session takes the place of the present one, without a wait. */
@@ -276,10 +288,12 @@ export class LinkService implements Service {
   }
 
   #makeLive(session: Session, nodeId: string, messages: UpMessages): Live {
-    const sender = new SessionSender(this.#options, {
+    const questions = new Questions({ ...this.#deps, wake: () => sender.wake() });
+    const sender: SessionSender = new SessionSender(this.#options, {
       ...this.#deps,
       session,
       messages,
+      questions,
       birth: () => ({ protocolVersion: PROTOCOL_VERSION, ...this.#deps.birthFacts() }),
       onAnnounced: () => this.#apply({ kind: "announced" }),
     });
@@ -290,10 +304,11 @@ export class LinkService implements Service {
         onRebirth: () => this.#apply({ kind: "rebirth" }),
         pull: (inMs) => sender.pull(inMs),
         answerLog: (chunk, replyTo) => sender.answerLog(chunk, replyTo),
+        answered: (message) => questions.answered(message),
         wake: () => sender.wake(),
       },
     );
-    return { session, sender, down };
+    return { session, sender, down, questions };
   }
 
   /** From the opened session to its end. */
@@ -314,6 +329,7 @@ export class LinkService implements Service {
     }
     this.#lastEnd = await live.session.ended;
     this.#live = undefined;
+    live.questions.end();
     const lastedMs = clock.bootMs() - openedMs;
     this.#apply({ kind: "ended", end: this.#lastEnd.kind, lastedMs });
   }

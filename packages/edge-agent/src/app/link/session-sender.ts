@@ -1,6 +1,6 @@
 /**
  * What goes up on one session, strictly in order: a birth when one is due, the pull, answers to log requests, then the
- * outbox in small batches; when there is nothing, a heartbeat. SPEC.md of domain/link has the invariants (8 to 12).
+ * outbox in small batches, a heartbeat when it is time, and only then questions. SPEC.md of domain/link has the invariants (8 to 14).
  */
 import type { Clock } from "@flotilla/shared/kernel/clock";
 import type { Log, Metrics } from "@flotilla/shared/kernel/service";
@@ -8,12 +8,15 @@ import type { Birth } from "@flotilla/shared/protocol/up/birth";
 import type { LogChunk } from "@flotilla/shared/protocol/up/log-chunk";
 import type { AgentStore, OutboxMessage } from "../state/ports.ts";
 import type { Session } from "./ports.ts";
+import type { Questions } from "./questions.ts";
 import type { Numbered, UpMessages } from "./up-messages.ts";
 
 /** A message that the hub has not acknowledged after this long is the end of the session. */
 export const ACK_TIMEOUT_MS = 30_000;
 /** Messages of the outbox that are under way at a time, and leave it in one transaction. */
 export const OUTBOX_WINDOW = 16;
+/** Questions that are sent together. */
+export const QUESTION_WINDOW = 4;
 /** Log answers that wait; requests beyond are dropped and counted. */
 export const LOG_ANSWERS_MAX = 8;
 
@@ -26,6 +29,7 @@ export interface SenderOptions {
 export interface SenderDeps {
   readonly session: Session;
   readonly messages: UpMessages;
+  readonly questions: Pick<Questions, "take">;
   readonly store: AgentStore;
   readonly clock: Clock;
   readonly log: Log;
@@ -42,7 +46,10 @@ export class SessionSender {
   readonly #answers: { readonly chunk: LogChunk; readonly replyTo: string }[] = [];
   #birthIsDue = false;
   #pullAtMs = Number.POSITIVE_INFINITY;
-  /** When the hub last acknowledged something; the lease at the hub counts from there. */
+  /**
+   * When the hub last acknowledged something that tells how this node is; the lease at the hub counts from there. Questions do
+   * not count: a download must not stand in for a heartbeat.
+   */
   #ackedAtMs: number;
   #isOver = false;
   #idle: AbortController | undefined;
@@ -99,7 +106,32 @@ export class SessionSender {
     else if (answer !== undefined) {
       this.#answers.shift();
       await this.#send(this.#deps.messages.numberLog(answer.chunk, answer.replyTo), "log-chunk");
-    } else if (!(await this.#sendOutbox())) await this.#heartbeatOrWait(nowMs);
+    } else if (!(await this.#sendOutbox())) await this.#sendWhatCanWait(nowMs);
+  }
+
+  /** A heartbeat when it is time, else questions, else a rest. */
+  async #sendWhatCanWait(nowMs: number): Promise<void> {
+    const { messages } = this.#deps;
+    const beatAtMs = this.#ackedAtMs + this.#options.heartbeatMs;
+    if (nowMs >= beatAtMs)
+      await this.#send(messages.number({ kind: "report", body: {} }), "report");
+    else if (!(await this.#sendQuestions())) await this.#rest(beatAtMs - nowMs);
+  }
+
+  /** False when none waits. */
+  async #sendQuestions(): Promise<boolean> {
+    const { messages, questions } = this.#deps;
+    const batch = questions.take(QUESTION_WINDOW);
+    if (batch.length === 0) return false;
+    const numbered = batch.flatMap((draft) => {
+      const ready = messages.number(draft);
+      if (ready === undefined) this.#countUnsendable(draft.kind);
+      return ready === undefined ? [] : [ready];
+    });
+    const ackedAtMs = this.#ackedAtMs;
+    await this.#publish(numbered);
+    this.#ackedAtMs = ackedAtMs;
+    return true;
   }
 
   async #sendBirth(): Promise<void> {
@@ -143,16 +175,11 @@ export class SessionSender {
     if (message.kind === "report") this.#birthIsDue = true;
   }
 
-  async #heartbeatOrWait(nowMs: number): Promise<void> {
-    const { clock, messages } = this.#deps;
-    const beatAtMs = this.#ackedAtMs + this.#options.heartbeatMs;
-    if (nowMs >= beatAtMs) {
-      await this.#send(messages.number({ kind: "report", body: {} }), "report");
-      return;
-    }
+  async #rest(beatInMs: number): Promise<void> {
+    const { clock } = this.#deps;
     this.#idle = new AbortController();
-    const untilMs = Math.min(beatAtMs, this.#pullAtMs);
-    await clock.sleep(untilMs - nowMs, this.#idle.signal).catch(() => undefined);
+    const pullInMs = this.#pullAtMs - clock.bootMs();
+    await clock.sleep(Math.min(beatInMs, pullInMs), this.#idle.signal).catch(() => undefined);
     this.#idle = undefined;
   }
 
