@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   closeSync,
@@ -70,6 +71,15 @@ export function syncDirectory(path: string): void {
   } finally {
     closeSync(fd);
   }
+}
+
+/** Ids that can be a file name as they are; others are named by their digest. */
+const PLAIN_NAME = /^[a-z0-9][a-z0-9.-]{0,199}$/;
+
+/** A file name for an id of any letters and length: another one for another id, never one that begins with a dot. */
+export function fileNameOf(id: string): string {
+  if (PLAIN_NAME.test(id)) return id;
+  return `_${createHash("sha256").update(id).digest("hex").slice(0, 32)}`;
 }
 
 /** Code of a system error (`ENOSPC`); undefined for anything else. */

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -16,7 +15,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "@flotilla/shared/kernel/errors";
-import { readFileIfExists } from "@flotilla/shared/platform/files";
+import { fileNameOf, readFileIfExists } from "@flotilla/shared/platform/files";
 import type { ExitStatus, LogTail } from "../../app/reconcile/ports.ts";
 
 /** Largest current part of a container's log: 8 MiB. Past it the part is copied aside and cut to nothing. */
@@ -26,8 +25,6 @@ export const LOG_TAIL_BYTES_MAX: number = 64 * 1024;
 
 const FOLDER_MODE = 0o750;
 const LOG_MODE = 0o640;
-/** Ids that can be a file name as they are; others are named by their digest. */
-const PLAIN_NAME = /^[a-z0-9][a-z0-9.-]{0,199}$/;
 
 /**
  * Files of the instances: `<root>/<instance>/<container>.log`, `.log.1` (the part before) and `exit-<container>-<run>.json`.
@@ -48,7 +45,7 @@ export class InstanceFiles {
     const folder = this.#folder(instanceId);
     mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
     const { O_APPEND, O_CREAT, O_WRONLY, O_NOFOLLOW } = constants;
-    const path = join(folder, `${fileName(container)}.log`);
+    const path = join(folder, `${fileNameOf(container)}.log`);
     return openSync(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, LOG_MODE);
   }
 
@@ -80,7 +77,7 @@ export class InstanceFiles {
     const path =
       request.container === undefined
         ? newestLog(folder)
-        : join(folder, `${fileName(request.container)}.log`);
+        : join(folder, `${fileNameOf(request.container)}.log`);
     if (path === undefined) return undefined;
     const now = tailOf(path);
     if (now === undefined) return undefined;
@@ -97,7 +94,7 @@ export class InstanceFiles {
     readonly runId: string;
     readonly container: string;
   }): string {
-    const name = `exit-${fileName(run.container)}-${fileName(run.runId)}.json`;
+    const name = `exit-${fileNameOf(run.container)}-${fileNameOf(run.runId)}.json`;
     return join(this.#folder(run.instanceId), name);
   }
 
@@ -111,7 +108,7 @@ export class InstanceFiles {
 
   /** Removes exit records of a container's earlier runs. */
   removeExits(instanceId: string, container: string): void {
-    const prefix = `exit-${fileName(container)}-`;
+    const prefix = `exit-${fileNameOf(container)}-`;
     const folder = this.#folder(instanceId);
     for (const name of namesIn(folder).filter((n) => n.startsWith(prefix)))
       rmSync(join(folder, name), { force: true });
@@ -122,13 +119,8 @@ export class InstanceFiles {
   }
 
   #folder(instanceId: string): string {
-    return join(this.#root, fileName(instanceId));
+    return join(this.#root, fileNameOf(instanceId));
   }
-}
-
-function fileName(id: string): string {
-  if (PLAIN_NAME.test(id)) return id;
-  return `_${createHash("sha256").update(id).digest("hex").slice(0, 32)}`;
 }
 
 function parseExit(text: string | undefined): ExitStatus | undefined {

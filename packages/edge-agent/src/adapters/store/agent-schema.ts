@@ -57,4 +57,17 @@ export const AGENT_MIGRATIONS: readonly Migration[] = [
       DROP TABLE trust_root; DROP TABLE trust_file;
     `,
   },
+  {
+    name: "0003-slots-and-blobs",
+    up: `
+      CREATE TABLE slot (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
+      CREATE TABLE blob (
+        sha256 TEXT PRIMARY KEY,
+        bytes INTEGER NOT NULL,
+        stamp TEXT NOT NULL,
+        used_at_ms INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+    `,
+    down: "DROP TABLE blob; DROP TABLE slot;",
+  },
 ];
