@@ -1,5 +1,6 @@
 import type { Clock } from "@flotilla/shared/kernel/clock";
-import type { KindName } from "@flotilla/shared/model/kinds";
+import type { KindName, ObjectOf } from "@flotilla/shared/model/kinds";
+import { useOfRelease } from "../../domain/artifact/release-use.ts";
 import { conflict, notFound } from "../../domain/resources/api-error.ts";
 import { timestamp } from "../../domain/resources/api-object.ts";
 import { allKinds, subjectOf } from "../../domain/resources/kind-lookup.ts";
@@ -34,6 +35,7 @@ export class Remover {
       const current = this.#store.get(key.kind, key.namespace, key.name);
       if (current === undefined) throw notFound(subjectOf(key.kind, key.name));
       checkPreconditions(key.kind, current, options.preconditions ?? {});
+      this.#refuseInUse(current);
       const next = isHeld(key.kind, current)
         ? markedForDeletion(current, timestamp(this.#clock.wallMs()))
         : undefined;
@@ -52,6 +54,15 @@ export class Remover {
     throw conflict(subjectOf(key.kind, key.name));
   }
 
+  /** What others rest on stays until they rest on something else. */
+  #refuseInUse(object: AnyObject): void {
+    const why = useOf(object, this.#store);
+    if (why === undefined) return;
+    // Every stored object is of a stored kind.
+    const kind = object.kind as KindName;
+    throw conflict(subjectOf(kind, object.metadata.name), why);
+  }
+
   /** Dependents live on without the owner that goes. */
   #orphans(owner: AnyObject): readonly Change[] {
     return allKinds().flatMap((kind) =>
@@ -65,6 +76,22 @@ export class Remover {
         })),
     );
   }
+}
+
+/** Why an object must not be deleted now; undefined when it may be. */
+function useOf(object: AnyObject, store: ResourceStore): string | undefined {
+  if (isRelease(object))
+    return useOfRelease(object, {
+      applications: store.list("Application"),
+      assignments: store.list("Assignment"),
+    });
+  if (object.kind !== "Artifact") return undefined;
+  const release = store.list("Release").find((r) => r.spec.artifact === object.metadata.name);
+  return release && `it has releases, such as ${release.metadata.name}: delete them first`;
+}
+
+function isRelease(object: AnyObject): object is ObjectOf<"Release"> {
+  return object.kind === "Release";
 }
 
 /** A namespace is held by its content: the NamespaceCleaner lets it go. */

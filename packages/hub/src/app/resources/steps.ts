@@ -25,6 +25,7 @@ import {
 import type { Draft, Step, StepEnv } from "./draft.ts";
 import { completeKind } from "./kind-steps.ts";
 import type { AnyObject, Change } from "./ports.ts";
+import { compareRelease } from "./release-steps.ts";
 
 /** Steps of a creation, in order. */
 export const CREATE_STEPS: readonly Step[] = [
@@ -35,6 +36,7 @@ export const CREATE_STEPS: readonly Step[] = [
   newObject,
   completeKind,
   checkWhole,
+  compareRelease,
   requireNamespace,
 ];
 

@@ -10,6 +10,7 @@ import { badRequest, type Cause, conflict, invalid } from "./api-error.ts";
 import { nameOf } from "./api-object.ts";
 import { type JsonObject, objectAt } from "./body-shape.ts";
 import { invalidValue } from "./causes.ts";
+import { releaseChangeCauses } from "./checks/artifact-checks.ts";
 import { crossCauses } from "./checks/cross-checks.ts";
 import { fieldsOf, hasStatus, infoOf, subjectOf } from "./kind-lookup.ts";
 import { finalizerChangeCauses, metadataCauses } from "./metadata-rules.ts";
@@ -152,6 +153,10 @@ function immutableCauses(kind: KindName, current: StoredObject, next: JsonObject
   const before: JsonObject = { ...current };
   if (kind === "JoinToken" && contentDiffers(before, next))
     return [invalidValue("spec", "", "field is immutable: delete the token and make a new one")];
+  if (kind === "Release") {
+    const [old, now] = [current as ObjectOf<"Release">, next as JsonObject & ObjectOf<"Release">];
+    return releaseChangeCauses(old, now);
+  }
   if (kind !== "ConfigMap" && kind !== "Secret") return [];
   if (before["immutable"] !== true) return [];
   return contentDiffers(before, next)

@@ -4,6 +4,7 @@ import { matchesSelector } from "@flotilla/shared/model/selectors";
 import type { Cause } from "../api-error.ts";
 import { duplicates, forbiddenValue, invalidValue } from "../causes.ts";
 import { dnsLabelCauses } from "../names.ts";
+import { pinCauses } from "./artifact-checks.ts";
 import { autoscalingCauses } from "./autoscaling-checks.ts";
 import { divisionCauses } from "./division-checks.ts";
 import { gpuRequestCauses } from "./gpu-checks.ts";
@@ -33,6 +34,7 @@ function componentCauses(field: string, component: Component): Cause[] {
     ...divisionCauses(`${field}.placement`, component.placement),
     ...(component.type === "Job" ? jobCauses(field, component) : []),
     ...autoscalingCauses(`${field}.autoscaling`, component.autoscaling),
+    ...pinCauses(`${field}.artifacts`, component),
     ...gangCauses(`${field}.volcano.minMember`, component),
     ...podTemplateCauses(template, component.template.spec.template, component.type),
     ...gpuRequestCauses(

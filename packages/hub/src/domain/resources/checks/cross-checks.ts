@@ -1,6 +1,7 @@
 import type { KindName, ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Cause } from "../api-error.ts";
 import { applicationCauses } from "./application-checks.ts";
+import { artifactCauses, releaseCauses } from "./artifact-checks.ts";
 import { configMapCauses, secretCauses } from "./core-checks.ts";
 import {
   clusterCauses,
@@ -29,8 +30,8 @@ const CHECKS: Checks = {
   PerformanceProfile: nothing,
   Cluster: clusterCauses,
   Application: applicationCauses,
-  Artifact: nothing,
-  Release: nothing,
+  Artifact: artifactCauses,
+  Release: releaseCauses,
   PropagationPolicy: propagationPolicyCauses,
   NetworkPartitionPolicy: partitionPolicyCauses,
   SchedulingProfile: schedulingProfileCauses,

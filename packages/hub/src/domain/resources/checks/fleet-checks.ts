@@ -4,6 +4,7 @@ import { JOIN_TOKEN_MS_MAX } from "../../enrolment/join.ts";
 import type { Cause } from "../api-error.ts";
 import { duplicates, invalidValue } from "../causes.ts";
 import { dnsLabelCauses, labelsCauses, subdomainCauses } from "../names.ts";
+import { deliveryCauses } from "./artifact-checks.ts";
 import { divisionCauses } from "./division-checks.ts";
 import { placementCauses, selectorCauses, taintCauses } from "./selector-checks.ts";
 
@@ -52,7 +53,10 @@ export function edgeNodeCauses(node: ObjectOf<"EdgeNode">): Cause[] {
 }
 
 export function siteCauses(site: ObjectOf<"Site">): Cause[] {
-  return taintCauses("spec.taints", site.spec.taints);
+  return [
+    ...taintCauses("spec.taints", site.spec.taints),
+    ...deliveryCauses("spec.delivery", site.spec.delivery),
+  ];
 }
 
 export function joinTokenCauses(token: ObjectOf<"JoinToken">): Cause[] {

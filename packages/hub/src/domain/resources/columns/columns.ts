@@ -1,5 +1,6 @@
 import type { KindName, ViewName } from "@flotilla/shared/model/kinds";
 import { itemsAt, memberAt, textAt } from "../api-object.ts";
+import { ARTIFACT_COLUMNS, RELEASE_COLUMNS } from "./artifact-columns.ts";
 import {
   AGE,
   type Column,
@@ -44,8 +45,8 @@ const COLUMNS: Readonly<Record<KindName | ViewName, readonly Column[]>> = {
   PerformanceProfile: [NAME, STATUS, AGE],
   Cluster: CLUSTER_COLUMNS,
   Application: APPLICATION_COLUMNS,
-  Artifact: [NAME, fieldColumn("Format", "What its files are.", "spec", "format"), AGE],
-  Release: [NAME, fieldColumn("Version", "Semantic version.", "spec", "version"), AGE],
+  Artifact: ARTIFACT_COLUMNS,
+  Release: RELEASE_COLUMNS,
   PropagationPolicy: POLICY_COLUMNS,
   NetworkPartitionPolicy: [NAME, STATUS, AGE],
   SchedulingProfile: [NAME, STATUS, AGE],
