@@ -51,3 +51,33 @@ test("a source that goes on with roots is left after GATHER_FILES_MAX files, wit
   expect(decision).toMatchObject({ code: "root-chain-too-long", attack: "denial of service" });
   expect(decision.state.trusted.get("root")).not.toEqual(world.state.trusted.get("root"));
 }, 30_000);
+
+test("time is asked for once, after the roots, and nothing is accepted or stored as accepted before it is known", async () => {
+  const world = new TrustLab({ tools });
+  world.repository.rotate("timestamp", ["timestamp-b"], 1);
+  world.repository.publish();
+  const asked: string[] = [];
+  const stored: (string | undefined)[] = [];
+  const versionOf = (bytes: Uint8Array | undefined): string | undefined =>
+    /"version":(\d+)/.exec(new TextDecoder().decode(bytes))?.[1];
+  const decision = await gather(
+    {
+      stored: world.state,
+      nowMs: (state) => {
+        asked.push(`time by root ${versionOf(state.trusted.get("root"))}`);
+        return Promise.resolve(world.repository.nowMs + 2 * 86_400_000);
+      },
+      onState: (state) => stored.push(versionOf(state.trusted.get("timestamp"))),
+    },
+    {
+      fetch: (file) => {
+        asked.push(file);
+        return Promise.resolve(world.repository.files.get(file));
+      },
+    },
+    tools,
+  );
+  expect(asked).toEqual(["2.root.json", "3.root.json", "time by root 2", "timestamp.json"]);
+  expect(decision).toMatchObject({ kind: "refused", code: "metadata-expired" });
+  expect(stored.at(-1)).toBe("4");
+});

@@ -49,6 +49,22 @@ export function openFirstRoot(bytes: Uint8Array, tools: TrustTools): Opened<"roo
   return root;
 }
 
+/**
+ * Whether a root is a later one of the same owners: it has a higher version, and a threshold of the known root's keys signed it.
+ * Such a root is walked to, not taken: what lies between may have changed keys.
+ */
+export function isLaterRoot(known: Uint8Array, root: Uint8Array, tools: TrustTools): boolean {
+  try {
+    const before = openMetadata("root", { subject: "known root", bytes: known }, tools);
+    const later = openMetadata("root", { subject: "other root", bytes: root }, tools);
+    requireQuorum(topQuorum(before, "root"), later);
+    return later.signed.version > before.signed.version;
+  } catch (error) {
+    if (error instanceof TrustError) return false;
+    throw error;
+  }
+}
+
 /** TUF §5.3.11: with other keys for timestamp or snapshot, what the old ones have signed is forgotten. */
 function hasOtherOnlineKeys(root: Opened<"root">, next: Opened<"root">): boolean {
   return (["timestamp", "snapshot"] as const).some(

@@ -74,13 +74,20 @@ export interface TrustQuestion {
   readonly active: (instanceId: string) => ReadonlySet<string>;
 }
 
+export interface TrustJudgement {
+  /** By id: every instance that has artifacts. */
+  readonly instances: ReadonlyMap<string, TrustVerdict>;
+  /** By `releaseKey` (domain/artifact/trust-order.ts): every prestaged release. */
+  readonly prestaged: ReadonlyMap<string, TrustVerdict>;
+}
+
 /** Judges what the hub wants by signed metadata. The only way by which a file becomes installable. */
 export interface TrustGate {
   /**
-   * A verdict for each instance that has artifacts, by its id, and for each prestaged release, by `prestageKey`. Answers without
-   * network and time when everything is installed already, and from memory where it may.
+   * Answers without network and time where everything is installed already, and from memory where it may. Rejects with the
+   * signal's reason only.
    */
-  judge(question: TrustQuestion, signal: AbortSignal): Promise<ReadonlyMap<string, TrustVerdict>>;
+  judge(question: TrustQuestion, signal: AbortSignal): Promise<TrustJudgement>;
   /**
    * Writes receipts: from then on `mayRun` knows these files. To be called within the store's transaction that makes them
    * prepared, before anything is started with them.
