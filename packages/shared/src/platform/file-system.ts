@@ -145,10 +145,10 @@ export function withFile<T>(
   }
 }
 
-/** Makes the folder, durably, unless it is there. The one above it must be. */
+/** Makes the folder unless it is there, and its name durable. The one above it must be there. */
 export function ensureFolder(files: FileSystem, path: string, parent: string, mode: number): void {
-  if (files.lookUp(path)?.kind === "folder") return;
-  files.mkdir(path, mode);
+  if (files.lookUp(path)?.kind !== "folder") files.mkdir(path, mode);
+  // Also when it was there: an earlier call may have come no further than this.
   files.syncFolder(parent);
 }
 

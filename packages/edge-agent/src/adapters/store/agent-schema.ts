@@ -61,6 +61,7 @@ export const AGENT_MIGRATIONS: readonly Migration[] = [
     name: "0003-slots-and-blobs",
     up: `
       CREATE TABLE slot (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
+      CREATE TABLE memo (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
       CREATE TABLE blob (
         sha256 TEXT PRIMARY KEY,
         bytes INTEGER NOT NULL,
@@ -68,6 +69,6 @@ export const AGENT_MIGRATIONS: readonly Migration[] = [
         used_at_ms INTEGER NOT NULL
       ) STRICT, WITHOUT ROWID;
     `,
-    down: "DROP TABLE blob; DROP TABLE slot;",
+    down: "DROP TABLE blob; DROP TABLE memo; DROP TABLE slot;",
   },
 ];
