@@ -1,3 +1,4 @@
+import { decodeBsdiffBlock } from "./bsdiff/bsdiff-block.ts";
 import type { Compressor } from "./compressor.ts";
 import { type Digests, sameBytes } from "./digest.ts";
 import { type DeltaBlock, type DeltaManifest, totalOf } from "./envelope.ts";
@@ -75,7 +76,8 @@ export class BlockDecoder {
         return compressor.unzstd(payload, length, { dictionary: this.#read(block) });
       case "planes":
       case "weights":
-      case "program": {
+      case "program":
+      case "bsdiff": {
         const target = this.#target.take(length).fill(0);
         this.#decodeInto(block, payload, { target, start });
         return target;
@@ -93,6 +95,8 @@ export class BlockDecoder {
     if (block.codec === "planes") decodePlanes(payload, target, compressor);
     else if (block.codec === "weights")
       decodeWeightsBlock(payload, { base: this.#read(block), target }, this.#weights);
+    else if (block.codec === "bsdiff")
+      decodeBsdiffBlock(payload, { base: this.#read(block), target }, compressor);
     else {
       const map = this.#map;
       if (map === undefined) throw corrupt("a block of a program needs a map");

@@ -1,6 +1,6 @@
 import type { Compressor } from "./compressor.ts";
 import type { Digests } from "./digest.ts";
-import type { CodedBlock, EncodeInput } from "./encode-types.ts";
+import type { Asking, CodedBlock, EncodeDeps, EncodeInput } from "./encode-types.ts";
 import { type BaseRange, type DeltaBlock, type DeltaManifest, totalOf } from "./envelope.ts";
 import { GeneralEncoder } from "./general.ts";
 import { identityOf } from "./identity.ts";
@@ -14,27 +14,35 @@ import { type ElementType, TRAITS } from "./weights/element-types.ts";
 import { tidyLayout } from "./weights/layout.ts";
 import { byteLengthOf, encodeWeightsBlock, type WeightsSegment } from "./weights/weights-block.ts";
 
-export interface EncodeDeps {
-  readonly compressor: Compressor;
-  readonly digests: Digests;
-}
-
 /** A piece of payload in the order in which the pieces follow each other. */
 export type PayloadSink = (bytes: Uint8Array) => void;
 
 /**
  * Makes a delta: writes its payload to `sink` and answers the manifest. Each block gets the smallest of the codecs that
- * suit it; none is larger than the bytes that it makes.
+ * suit it; none is larger than the bytes that it makes. Without bsdiff: `platform/delta/encode.ts` has one.
  */
 export function encodeDelta(
   input: EncodeInput,
   deps: EncodeDeps,
   sink: PayloadSink,
 ): DeltaManifest {
+  const work = encoding(input, deps, sink);
+  let state = work.next();
+  while (state.done !== true) state = work.next(undefined);
+  return state.value;
+}
+
+/** As `encodeDelta`; what bsdiff has to say is asked of the caller, window by window. */
+export function* encoding(
+  input: EncodeInput,
+  deps: EncodeDeps,
+  sink: PayloadSink,
+): Asking<DeltaManifest> {
   const { base, target } = input;
   const blockBytes = blockBytesFor(input.memoryBytesMax, target.size);
   const width = (type: ElementType): number => TRAITS[type].widthBytes;
-  const layout = tidyLayout(input.layouts.new, target.size, width);
+  const asWeights = input.codecs?.includes("weights") !== false;
+  const layout = asWeights ? tidyLayout(input.layouts.new, target.size, width) : [];
   const general = new GeneralEncoder(input, deps.compressor);
   const map = layout.length === 0 ? general.prepareMap() : undefined;
   const blocks: DeltaBlock[] = [];
@@ -53,7 +61,7 @@ export function encodeDelta(
     }
   };
   if (layout.length === 0)
-    generalBlocks({ start: 0, end: target.size }, { target, general, add, blockBytes });
+    yield* generalBlocks({ start: 0, end: target.size }, { target, general, add, blockBytes });
   else {
     const old = {
       layout: base ? tidyLayout(input.layouts.old, base.size, width) : [],
@@ -62,7 +70,7 @@ export function encodeDelta(
     const encoder = new WeightsEncoder(input, deps.compressor);
     const aligned = align(old, { layout, sizeBytes: target.size });
     for (const pieces of cutIntoBlocks(aligned, blockBytes))
-      weightsBlocks(pieces, encoder, { target, general, add, blockBytes });
+      yield* weightsBlocks(pieces, encoder, { target, general, add, blockBytes });
   }
   for (const payload of waiting) sink(payload);
   return {
@@ -83,14 +91,18 @@ interface Blocks {
   readonly blockBytes: number;
 }
 
-function generalBlocks(part: { start: number; end: number }, to: Blocks): void {
+function* generalBlocks(part: { start: number; end: number }, to: Blocks): Asking<void> {
   for (let start = part.start; start < part.end; start += to.blockBytes) {
     const bytes = to.target.read(start, Math.min(to.blockBytes, part.end - start));
-    to.add(to.general.encode(start, bytes), bytes);
+    to.add(yield* to.general.encode(start, bytes), bytes);
   }
 }
 
-function weightsBlocks(pieces: readonly AlignedPiece[], encoder: WeightsEncoder, to: Blocks): void {
+function* weightsBlocks(
+  pieces: readonly AlignedPiece[],
+  encoder: WeightsEncoder,
+  to: Blocks,
+): Asking<void> {
   const [first] = pieces;
   if (first === undefined) return;
   const start = first.targetAt;
@@ -101,13 +113,13 @@ function weightsBlocks(pieces: readonly AlignedPiece[], encoder: WeightsEncoder,
     length > MAX_CODED_GAP_BYTES &&
     pieces.length === 1
   ) {
-    generalBlocks({ start, end: start + length }, to);
+    yield* generalBlocks({ start, end: start + length }, to);
     return;
   }
   const bytes = to.target.read(start, length);
   const coded = encoder.encode(pieces, bytes);
   const suits = coded.payload.length < length && to.general.fits(coded, length);
-  to.add(suits ? coded : to.general.encode(start, bytes), bytes);
+  to.add(suits ? coded : yield* to.general.encode(start, bytes), bytes);
 }
 
 class WeightsEncoder {

@@ -19,6 +19,7 @@ export const BLOCK_CODECS = {
   planes: 5,
   weights: 6,
   program: 7,
+  bsdiff: 8,
 } as const;
 
 export type BlockCodec = keyof typeof BLOCK_CODECS;

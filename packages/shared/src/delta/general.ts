@@ -1,6 +1,7 @@
+import { encodeBsdiffBlock } from "./bsdiff/bsdiff-block.ts";
 import type { Compressor } from "./compressor.ts";
-import type { CodedBlock, EncodeInput } from "./encode-types.ts";
-import { totalOf } from "./envelope.ts";
+import type { Asking, CodedBlock, EncodeInput } from "./encode-types.ts";
+import { type BaseRange, type BlockCodec, totalOf } from "./envelope.ts";
 import { MAX_BLOCK_BASE_BYTES, MAX_BLOCK_RANGES } from "./limits.ts";
 import { blockMemoryBytes, mapMemoryBytes } from "./memory.ts";
 import { type CopyMap, copyMapOf } from "./program/copy-map.ts";
@@ -21,8 +22,11 @@ const TRY_ALL_BYTES = 256 * 1024;
 const BROTLI_BYTES = 512 * 1024;
 /** Files up to this size fit a dictionary and nothing else: a copy map could only add to them. */
 const PREFIX_ONLY_BYTES = 32 * 1024;
-/** How far a dictionary reaches around a block's share of the base. */
+/** How far a dictionary, and what bsdiff searches, reach around a block's share of the base. */
 const PREFIX_MARGIN_BYTES = 4 * 1024 * 1024;
+const BSDIFF_MARGIN_BYTES = 2 * 1024 * 1024;
+/** What no codec makes smaller than this share of it is noise. */
+const NOISE = 0.95;
 
 /** Bytes in which a copy must agree to be worth a step of the map; code changes in more places than other bytes. */
 const LEAST_EQUAL = 32;
@@ -46,6 +50,7 @@ export class GeneralEncoder {
   prepareMap(): Uint8Array | undefined {
     const { base, target, steps } = this.#input;
     if (base === undefined || base.size === 0 || target.size === 0) return undefined;
+    if (!this.#may("program")) return undefined;
     if (steps === undefined && target.size <= PREFIX_ONLY_BYTES) return undefined;
     const images = { old: imageOf(base), new: imageOf(target) };
     const copies = copyMapOf(
@@ -78,27 +83,39 @@ export class GeneralEncoder {
     return this.#mapBytes + blockMemoryBytes(block);
   }
 
-  encode(start: number, bytes: Uint8Array): CodedBlock {
+  *encode(start: number, bytes: Uint8Array): Asking<CodedBlock> {
     const program = this.#program(start, bytes);
     // A well-matched block of a program is not tried with what cannot win.
     const good = program !== undefined && program.payload.length < bytes.length / 3;
     if (good && bytes.length > TRY_ALL_BYTES && this.fits(program, bytes.length)) return program;
-    const candidates: CodedBlock[] = [
-      { codec: "stored", payload: bytes, ranges: [] },
-      { codec: "zstd", payload: this.#compressor.zstd(bytes), ranges: [] },
-    ];
+    const candidates: CodedBlock[] = [{ codec: "stored", payload: bytes, ranges: [] }];
     if (program !== undefined) candidates.push(program);
-    if (bytes.length <= BROTLI_BYTES)
-      candidates.push({
+    candidates.push(...this.#alone(bytes));
+    const prefix = this.#prefix(start, bytes);
+    if (prefix !== undefined) candidates.push(prefix);
+    const bsdiff = yield* this.#bsdiff(start, bytes, candidates);
+    if (bsdiff !== undefined) candidates.push(bsdiff);
+    const fitting = candidates.filter((c) => this.fits(c, bytes.length));
+    if (fitting.length > 0) return smallest(fitting, (c) => c.payload.length);
+    return smallest(candidates, (c) => this.#memoryOf(c, bytes.length));
+  }
+
+  #may(codec: BlockCodec): boolean {
+    return this.#input.codecs?.includes(codec) !== false;
+  }
+
+  /** Without the base. */
+  #alone(bytes: Uint8Array): readonly CodedBlock[] {
+    const blocks: CodedBlock[] = [];
+    if (this.#may("zstd"))
+      blocks.push({ codec: "zstd", payload: this.#compressor.zstd(bytes), ranges: [] });
+    if (this.#may("brotli") && bytes.length <= BROTLI_BYTES)
+      blocks.push({
         codec: "brotli",
         payload: this.#compressor.brotli(bytes, "text"),
         ranges: [],
       });
-    const prefix = this.#prefix(start, bytes);
-    if (prefix !== undefined) candidates.push(prefix);
-    const fitting = candidates.filter((c) => this.fits(c, bytes.length));
-    if (fitting.length > 0) return smallest(fitting, (c) => c.payload.length);
-    return smallest(candidates, (c) => this.#memoryOf(c, bytes.length));
+    return blocks;
   }
 
   #program(start: number, bytes: Uint8Array): CodedBlock | undefined {
@@ -118,18 +135,52 @@ export class GeneralEncoder {
   }
 
   #prefix(start: number, bytes: Uint8Array): CodedBlock | undefined {
+    const { base } = this.#input;
+    const range = this.#windowOf(start, bytes.length, PREFIX_MARGIN_BYTES);
+    if (base === undefined || range === undefined || !this.#may("prefix")) return undefined;
+    const dictionary = base.read(range.offset, range.length);
+    const payload = this.#compressor.zstd(bytes, { dictionary });
+    return { codec: "prefix", payload, ranges: [range] };
+  }
+
+  /** Noise is not tried: it takes a minute and loses. Nor is what fits a dictionary and nothing else. */
+  *#bsdiff(
+    start: number,
+    bytes: Uint8Array,
+    others: readonly CodedBlock[],
+  ): Asking<CodedBlock | undefined> {
+    const { base, codecs } = this.#input;
+    const range = this.#windowOf(start, bytes.length, BSDIFF_MARGIN_BYTES);
+    if (base === undefined || range === undefined || !this.#may("bsdiff")) return undefined;
+    const noise = smallest(others, (c) => c.payload.length).payload.length > bytes.length * NOISE;
+    if ((noise && codecs === undefined) || bytes.length <= PREFIX_ONLY_BYTES) return undefined;
+    const steps = yield { base: base.read(range.offset, range.length), target: bytes };
+    if (steps === undefined) return undefined;
+    const used = steps.filter((s) => s.copied > 0);
+    const from = used.reduce((least, s) => Math.min(least, s.from), range.length);
+    const to = used.reduce((most, s) => Math.max(most, s.from + s.copied), from);
+    const moved = steps.map((s) => ({ ...s, from: s.copied > 0 ? s.from - from : 0 }));
+    const offset = range.offset + from;
+    const payload = encodeBsdiffBlock(
+      moved,
+      { base: base.read(offset, to - from), target: bytes },
+      this.#compressor,
+    );
+    return payload && { codec: "bsdiff", payload, ranges: [{ offset, length: to - from }] };
+  }
+
+  /** The base as a whole when it is small, else a block's share of it and `marginBytes` around that. */
+  #windowOf(start: number, length: number, marginBytes: number): BaseRange | undefined {
     const { base, target } = this.#input;
     if (base === undefined || base.size === 0) return undefined;
     const ratio = base.size / target.size;
     const whole = base.size <= MAX_BLOCK_BASE_BYTES / 2;
-    const from = whole ? 0 : Math.max(0, Math.floor(start * ratio) - PREFIX_MARGIN_BYTES);
+    const from = whole ? 0 : Math.max(0, Math.floor(start * ratio) - marginBytes);
     const to = whole
       ? base.size
-      : Math.min(base.size, Math.ceil((start + bytes.length) * ratio) + PREFIX_MARGIN_BYTES);
+      : Math.min(base.size, Math.ceil((start + length) * ratio) + marginBytes);
     if (to <= from || to - from > MAX_BLOCK_BASE_BYTES) return undefined;
-    const dictionary = base.read(from, to - from);
-    const payload = this.#compressor.zstd(bytes, { dictionary });
-    return { codec: "prefix", payload, ranges: [{ offset: from, length: to - from }] };
+    return { offset: from, length: to - from };
   }
 }
 

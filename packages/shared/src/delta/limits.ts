@@ -14,3 +14,5 @@ export const MAX_FILE_BYTES = 64 * 1024 ** 3;
 export const MAX_MAP_BYTES = 8 * 1024 * 1024;
 /** Most segments in a block of weights. */
 export const MAX_SEGMENTS = 65_536;
+/** Most bytes of an unpacked control stream of a bsdiff block: 350,000 steps at most, in practice a tenth of that. */
+export const MAX_CONTROL_BYTES = 1024 * 1024;

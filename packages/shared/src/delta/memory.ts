@@ -13,6 +13,7 @@ const MODEL_BYTES: Readonly<Record<DeltaBlock["codec"], number>> = {
   planes: 0,
   weights: 8 * 1024 * 1024,
   program: 12 * 1024 * 1024,
+  bsdiff: 2 * 1024 * 1024,
 };
 /** Codecs whose bytes come out of zlib, which holds them a second time. */
 const UNPACKED: ReadonlySet<DeltaBlock["codec"]> = new Set([
@@ -21,6 +22,7 @@ const UNPACKED: ReadonlySet<DeltaBlock["codec"]> = new Set([
   "prefix",
   "planes",
   "program",
+  "bsdiff",
 ]);
 /** Memory that the copy map takes, unpacked and indexed, for each byte that it is long in the payload. */
 const MAP_FACTOR = 20;
