@@ -1,4 +1,12 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
@@ -22,6 +30,7 @@ const PROGRAMS = {
   "flotilla-hub": "packages/hub/src/main/hub.ts",
   "flotilla-agent": "packages/edge-agent/src/main/agent.ts",
   "exit-recorder": "packages/edge-agent/src/main/exit-recorder.ts",
+  "patch-worker": "packages/edge-agent/src/main/patch-worker.ts",
   flotilla: "packages/cli/src/main/flotilla.ts",
 } as const;
 
@@ -63,6 +72,10 @@ await build({
   banner: { js: `#!/usr/bin/env node\n${BANNER}` },
   logLevel: "warning",
 });
+// The hub makes deltas without bsdiff where no compiler was: its native part is built for this machine, or not at all.
+const bsdiff = join(root, "node_modules/bsdiff-node/build/Release/bsdiff.node");
+if (values.arch === process.arch && existsSync(bsdiff))
+  copyFileSync(bsdiff, join(out, "bsdiff.node"));
 for (const name of Object.keys(PROGRAMS)) {
   const file = join(out, `${name}.mjs`);
   chmodSync(file, 0o755);
