@@ -6,6 +6,7 @@ import type {
   ProcessRuntime,
   StartOutcome,
   StartRequest,
+  WorkloadSignals,
 } from "../../src/app/reconcile/ports.ts";
 import type { ProcessIdentity } from "../../src/app/state/ports.ts";
 import { devicesOfRun } from "../../src/domain/reconcile/devices.ts";
@@ -22,7 +23,7 @@ interface FakeProcess extends FoundProcess {
  * SIGTERM, `fork` stays with a child in the same group, `exit` ends with the code in `command[1]` at the next `settle`,
  * `missing` is not there. Outlives every agent; `reboot` ends them all.
  */
-export class FakeRuntime implements ProcessRuntime {
+export class FakeRuntime implements ProcessRuntime, WorkloadSignals {
   readonly #processes = new Map<number, FakeProcess>();
   readonly #durableExits = new Map<string, ExitStatus>();
   readonly #memoryExits = new Map<string, ExitStatus>();
@@ -79,6 +80,18 @@ export class FakeRuntime implements ProcessRuntime {
     for (const process of this.#processes.values())
       if (groups.has(process.group) && (signal === "SIGKILL" || process.program !== "stubborn"))
         this.#end(process, signal === "SIGKILL" ? 137 : 143);
+  }
+
+  /** Signals that were told, as `instance/container signal`. */
+  readonly told: string[] = [];
+
+  tell(identities: readonly ProcessIdentity[], notice: { readonly signal: string }): void {
+    this.beforeDeed();
+    for (const identity of identities) {
+      const process = this.isAlive(identity) ? this.#processes.get(identity.pid) : undefined;
+      if (process !== undefined)
+        this.told.push(`${process.instanceId}/${process.container} ${notice.signal}`);
+    }
   }
 
   exitOf(run: {

@@ -12,6 +12,7 @@ import type {
   ProcessRuntime,
   StartOutcome,
   StartRequest,
+  WorkloadSignals,
 } from "../../app/reconcile/ports.ts";
 import type { ContainerProcess, ProcessIdentity } from "../../app/state/ports.ts";
 import { findProgram } from "./find-program.ts";
@@ -47,7 +48,7 @@ type OkProgram = { readonly file: string; readonly args: readonly string[]; read
  * Runs containers as plain host processes: argument arrays, no shell, each the leader of its own session and group with
  * its output in a file, so that nothing ties it to this agent's life. Who is who is told by pid, start time and boot id.
  */
-export class HostProcessRuntime implements ProcessRuntime {
+export class HostProcessRuntime implements ProcessRuntime, WorkloadSignals {
   readonly #options: ProcessRuntimeOptions;
   readonly #deps: { readonly clock: Clock; readonly log: Log; readonly onExit: () => void };
   readonly #files: InstanceFiles;
@@ -114,6 +115,19 @@ export class HostProcessRuntime implements ProcessRuntime {
       }),
     );
     for (const group of groups) if (group > 1 && group !== own) this.#signalGroup(group, signal);
+  }
+
+  tell(
+    identities: readonly ProcessIdentity[],
+    notice: { readonly signal: "SIGHUP" | "SIGUSR1" | "SIGUSR2"; readonly recordsExit: boolean },
+  ): void {
+    for (const identity of identities) {
+      const stat = statOf(identity, this.#options.bootId);
+      if (stat === undefined) continue;
+      if (notice.recordsExit && stat.processGroup === identity.pid)
+        this.#signalGroup(identity.pid, notice.signal);
+      else this.#signalOne(identity.pid, notice.signal);
+    }
   }
 
   exitOf(run: {
@@ -239,12 +253,16 @@ export class HostProcessRuntime implements ProcessRuntime {
     };
   }
 
-  #signalGroup(group: number, signal: "SIGTERM" | "SIGKILL"): void {
+  #signalGroup(group: number, signal: NodeJS.Signals): void {
+    this.#signalOne(-group, signal);
+  }
+
+  #signalOne(pid: number, signal: NodeJS.Signals): void {
     try {
-      process.kill(-group, signal);
+      process.kill(pid, signal);
     } catch (error) {
       // Gone in the meantime, or not ours to signal: the next pass sees which.
-      this.#deps.log.debug({ group, signal, err: error }, "a process group could not be signalled");
+      this.#deps.log.debug({ pid, signal, err: error }, "a process could not be signalled");
     }
   }
 }

@@ -15,7 +15,7 @@ import {
   stoppingRecord,
 } from "../../domain/reconcile/transitions.ts";
 import type { AgentStore } from "../state/ports.ts";
-import type { ProcessRuntime, StartOutcome } from "./ports.ts";
+import type { ArtifactGate, ProcessRuntime, StartOutcome } from "./ports.ts";
 
 /** Bytes of randomness in a run id. */
 const RUN_ID_BYTES = 8;
@@ -29,6 +29,8 @@ export interface AgentIdentity {
   readonly nodeAddress: string;
   /** What workloads inherit of the agent's environment: PATH and LANG, nothing else. */
   readonly inheritedEnvironment: Readonly<Record<string, string>>;
+  /** Where a workload finds its artifacts; absent: this agent has none. */
+  readonly artifactPathsOf?: ArtifactGate["pathsOf"];
 }
 
 export interface ExecutorDeps {
@@ -40,6 +42,8 @@ export interface ExecutorDeps {
   readonly notify: (notice: Omit<Notice, "happenedAt">) => void;
   /** Signals sent by this process, by run id. */
   readonly sent: Map<string, SentSignals>;
+  /** Absent: this agent has no artifacts. */
+  readonly artifacts?: Pick<ArtifactGate, "beforeStart">;
 }
 
 type StepByKind = { readonly [K in StepKind]: Extract<Step, { readonly kind: K }> };
@@ -108,6 +112,7 @@ function start(
 ): void {
   const runId = randomHex(deps.random, RUN_ID_BYTES, "reconcile.run-id");
   const starting = startingRecord(step.desired, step.before, runId, now);
+  if (step.desired.artifacts !== undefined) deps.artifacts?.beforeStart(step.desired, step.before);
   deps.store.putInstance(starting);
   const processes: ContainerProcess[] = [];
   for (const outcome of startContainers(step.desired, runId, { identity, deps })) {
@@ -171,6 +176,7 @@ export function workloadEnvironment(
     FLOTILLA_NODE_ADDRESS: identity.nodeAddress,
     FLOTILLA_SPEC: runDigest(desired),
     FLOTILLA_CONTAINER: run.container,
+    ...(desired.artifacts === undefined ? {} : identity.artifactPathsOf?.(desired.id)),
   });
 }
 

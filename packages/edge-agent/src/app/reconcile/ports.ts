@@ -1,6 +1,9 @@
+import type { ReportedArtifact, ReportedArtifacts } from "@flotilla/shared/model/artifact";
+import type { DesiredInstance, DesiredState } from "@flotilla/shared/model/desired-state";
 import type { Container, Probe } from "@flotilla/shared/model/workload";
-import type { ExitStatus, FoundProcess } from "../../domain/reconcile/step.ts";
-import type { ContainerProcess, ProcessIdentity } from "../state/ports.ts";
+import type { ArtifactPaths } from "../../domain/reconcile/expand.ts";
+import type { ExitStatus, FoundProcess, Hold, PlanInput } from "../../domain/reconcile/step.ts";
+import type { ContainerProcess, InstanceRecord, ProcessIdentity } from "../state/ports.ts";
 
 /** Runs containers as host processes. They are leaders of their own process groups and outlive the agent. */
 export interface ProcessRuntime {
@@ -30,6 +33,18 @@ export interface ProcessRuntime {
     readonly container?: string;
     readonly tailLines: number;
   }): LogTail | undefined;
+}
+
+/** Tells running workloads that their files are others now. */
+export interface WorkloadSignals {
+  /**
+   * Tells these processes, and nobody else, that something has changed; those whose exits are recorded with all that they
+   * started, since a recorder stands before the program. A process that is gone is no error.
+   */
+  tell(
+    identities: readonly ProcessIdentity[],
+    notice: { readonly signal: "SIGHUP" | "SIGUSR1" | "SIGUSR2"; readonly recordsExit: boolean },
+  ): void;
 }
 
 export interface StartRequest {
@@ -78,4 +93,36 @@ export interface ProbeContext {
 export interface ProbeOutcome {
   readonly ok: boolean;
   readonly message: string;
+}
+
+/**
+ * Where the reconciler meets artifacts: what of the desired state can be carried out now, and the switch right before a start.
+ * Nothing here waits for anything; a node without artifacts is told what it was told.
+ */
+export interface ArtifactGate {
+  /** Judges what is on trial and notes what came of it, durably. Once a pass, before anything is planned. */
+  settle(seen: Seen): void;
+  /** The accepted desired state as it can be carried out now. Changes nothing. */
+  effective(desired: DesiredState, seen: Seen): Effective;
+  /**
+   * Leads `current` to the files that this is to be started with. Throws when it cannot: then nothing is started. Called only
+   * for what no start hold names.
+   */
+  beforeStart(desired: DesiredInstance, before: InstanceRecord | undefined): void;
+  /** Where a workload finds its files, and where it says "not now". */
+  pathsOf(instanceId: string): ArtifactPaths;
+  /** What is told of the artifacts of an instance; undefined: it has none. */
+  reportOf(desired: DesiredInstance): readonly ReportedArtifact[] | undefined;
+  /** What is told of the node's; undefined: nothing of artifacts was ever here. */
+  report(): ReportedArtifacts | undefined;
+  /** A pass has ended: there may be something to do. */
+  wake(): void;
+}
+
+export type Seen = Pick<PlanInput, "records" | "observed" | "health" | "now">;
+
+export interface Effective {
+  readonly desired: DesiredState;
+  readonly holds: ReadonlyMap<string, Hold>;
+  readonly startHolds: ReadonlyMap<string, Hold>;
 }

@@ -15,7 +15,7 @@ import type { AgentStore } from "../state/ports.ts";
 import { type AgentIdentity, makeExecutor } from "./executors.ts";
 import { HealthMonitor } from "./health-monitor.ts";
 import { observe } from "./observe.ts";
-import type { ProbeRunner, ProcessRuntime } from "./ports.ts";
+import type { ArtifactGate, ProbeRunner, ProcessRuntime } from "./ports.ts";
 
 /** Longest time between two looks at the processes. */
 export const PASS_INTERVAL_MS = 1_000;
@@ -45,6 +45,8 @@ export interface ReconcilerDeps {
   readonly metrics: Metrics;
   /** What an instance uses; absent: nothing is known. */
   readonly useOf?: (id: string) => InstanceUse;
+  /** Absent: this agent has no artifacts. */
+  readonly artifacts?: ArtifactGate;
   /** Something waits in the outbox: wakes the link. */
   readonly onChange: (reported: ReportedState) => void;
 }
@@ -78,6 +80,7 @@ export class Reconciler implements Service {
   #sentReport: ReportedState | undefined;
   #lastFailure = "";
   #orphansSeen = false;
+  #holds: PlanInput["holds"];
   #nextBoundBootMs = 0;
   #woken = false;
   #alarm: AbortController | undefined;
@@ -96,6 +99,7 @@ export class Reconciler implements Service {
       metrics,
       notify: (notice) => this.#notify(notice),
       sent: this.#sent,
+      ...(deps.artifacts === undefined ? {} : { artifacts: deps.artifacts }),
     });
     this.#startedBootMs = clock.bootMs();
     this.#lastPassBootMs = this.#startedBootMs;
@@ -120,18 +124,20 @@ export class Reconciler implements Service {
       records: this.#deps.store.instances(),
       health: this.#monitor.health(),
       ...(this.#deps.useOf === undefined ? {} : { useOf: this.#deps.useOf }),
+      ...(this.#deps.artifacts === undefined ? {} : { artifacts: this.#deps.artifacts }),
+      holds: this.#holds,
     });
   }
 
   /** Looks and plans without acting. */
   snapshot(): Snapshot {
-    const input = this.#look({ sweep: this.#orphansSeen });
-    const { desired, records, health, now } = input;
+    const seen = this.#look({ sweep: this.#orphansSeen });
+    const { desired, records, health, now } = seen;
     return {
       desired,
       records,
       health,
-      steps: plan(input),
+      steps: plan(this.#effective(seen)),
       reported: this.reported(),
       nowBootMs: now.bootMs,
       lastPassBootMs: this.#lastPassBootMs,
@@ -162,7 +168,10 @@ export class Reconciler implements Service {
     const { clock, metrics } = this.#deps;
     const startedBootMs = clock.bootMs();
     this.#woken = false;
-    const input = this.#look({ sweep: this.#sweepIsDue(startedBootMs) });
+    const seen = this.#look({ sweep: this.#sweepIsDue(startedBootMs) });
+    this.#deps.artifacts?.settle(seen);
+    const input = this.#effective(seen);
+    this.#holds = input.holds;
     // Until they are gone they are looked for in every pass: nothing else would see them.
     this.#orphansSeen = input.orphans.length > 0;
     const steps = plan(input);
@@ -171,11 +180,19 @@ export class Reconciler implements Service {
     this.#monitor.tick();
     this.#pruneSent(input);
     this.#report(input.desired, steps);
+    this.#deps.artifacts?.wake();
     this.#boundLogs(startedBootMs);
     this.#lastPassBootMs = clock.bootMs();
     const seconds = (this.#lastPassBootMs - startedBootMs) / 1000;
     metrics.observe("flotilla_agent_reconcile_pass_seconds", seconds);
     return { acted: results.includes(true), steps };
+  }
+
+  /** With what of the desired state can be carried out now. */
+  #effective(seen: PlanInput): PlanInput {
+    const { artifacts } = this.#deps;
+    if (artifacts === undefined || seen.desired === undefined) return seen;
+    return { ...seen, ...artifacts.effective(seen.desired, seen) };
   }
 
   #look(options: { readonly sweep: boolean }): PlanInput {

@@ -1,7 +1,15 @@
 import type { Container } from "@flotilla/shared/model/workload";
 
+/** Names that a workload with artifacts finds in its environment. */
+export interface ArtifactPaths {
+  /** Folder of its files; leads to others after a switch. */
+  readonly FLOTILLA_ARTIFACTS: string;
+  /** File that holds updates back while it is there; the text in it says why. */
+  readonly FLOTILLA_UPDATE_LOCK: string;
+}
+
 /** Names that every workload finds in its environment. */
-export interface WorkloadIdentity {
+export interface WorkloadIdentity extends Partial<ArtifactPaths> {
   readonly FLOTILLA_INSTANCE: string;
   readonly FLOTILLA_RUN: string;
   readonly FLOTILLA_AGENT: string;
@@ -30,8 +38,9 @@ export function expand(text: string, variables: Readonly<Record<string, string>>
 export function containerEnvironment(
   container: Container,
   inherited: Readonly<Record<string, string>>,
-  identity: WorkloadIdentity,
+  own: WorkloadIdentity,
 ): Record<string, string> {
+  const identity: Readonly<Record<string, string>> = { ...own };
   const variables: Record<string, string> = { ...inherited, ...identity };
   for (const { name, value } of container.env ?? [])
     variables[name] = expand(value ?? "", variables);

@@ -94,6 +94,10 @@ function stopOrphan(orphan: OrphanRun, input: PlanInput): Step {
       reason: "NoDesiredState",
       message: "it runs, and whether it is wanted is not known before the first desired state",
     };
+  const hold = input.holds?.get(id);
+  // What would take its place is not there yet.
+  if (hold !== undefined && !input.desired.instances.some((i) => i.id === id))
+    return { kind: "wait", id, ...hold };
   const sent = input.sent.get(runId);
   if (sent === undefined) return { kind: "signal-orphan", id, runId, signal: "SIGTERM", targets };
   const nowMs = input.now.bootMs;

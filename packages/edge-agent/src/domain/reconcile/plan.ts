@@ -51,8 +51,9 @@ export function plan(input: PlanInput): Step[] {
     const run = input.observed.get(id) ?? NOTHING_SEEN;
     const view: View = { id, wanted: wanted.get(id), record: records.get(id), run, input };
     const step = nextStep(view);
-    return step === undefined ? [] : [holdBack(step, orphans.blocked)];
+    return step === undefined ? [] : [holdBack(step, orphans.blocked, input)];
   });
+  steps.push(...waitsFor(input, [...orphans.steps, ...steps]));
   return limitStarts(holdBackForDevices([...orphans.steps, ...steps], input));
 }
 
@@ -251,11 +252,23 @@ function ended(view: View, end: RunEnd): Step | undefined {
   return { kind: "record-exit", id: view.id, next: endedRecord(record, wanted, end, input.now) };
 }
 
-/** A start waits until no other run of the instance is left: never two copies. */
-function holdBack(step: Step, blocked: ReadonlySet<string>): Step {
-  if (step.kind !== "start" || !blocked.has(step.id)) return step;
+/** A start waits until no other run of the instance is left: never two copies. And until its files are known to be right. */
+function holdBack(step: Step, blocked: ReadonlySet<string>, input: PlanInput): Step {
+  if (step.kind !== "start") return step;
+  const hold = input.startHolds?.get(step.id);
+  if (hold !== undefined) return { kind: "wait", id: step.id, ...hold };
+  if (!blocked.has(step.id)) return step;
   const message = "a run that no record names is being stopped first";
   return { kind: "wait", id: step.id, reason: "LeftoverRuns", message };
+}
+
+/** What is held back of the desired state is said where nothing else is to be done. */
+function waitsFor(input: PlanInput, steps: readonly Step[]): Step[] {
+  if (input.holds === undefined) return [];
+  const busy = new Set(steps.map((s) => s.id));
+  return [...input.holds]
+    .filter(([id]) => !busy.has(id))
+    .map(([id, hold]) => ({ kind: "wait", id, ...hold }));
 }
 
 function limitStarts(steps: readonly Step[]): Step[] {

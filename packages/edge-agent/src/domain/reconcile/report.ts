@@ -1,5 +1,6 @@
 import { isoTime } from "@flotilla/shared/kernel/iso-time";
-import type { DesiredState } from "@flotilla/shared/model/desired-state";
+import type { ReportedArtifact, ReportedArtifacts } from "@flotilla/shared/model/artifact";
+import type { DesiredInstance, DesiredState } from "@flotilla/shared/model/desired-state";
 import type {
   InstancePhase,
   ReportedInstance,
@@ -7,7 +8,7 @@ import type {
 } from "@flotilla/shared/model/reported-state";
 import type { InstanceRecord } from "./instance-record.ts";
 import { backoffMs } from "./restart.ts";
-import type { Health } from "./step.ts";
+import type { Health, Hold } from "./step.ts";
 
 /** Longest message of an instance, characters. */
 export const REPORTED_MESSAGE_LENGTH_MAX = 256;
@@ -25,34 +26,60 @@ export function reportedState(facts: {
   readonly health: ReadonlyMap<string, Health>;
   /** What an instance uses; absent: nothing is known. */
   readonly useOf?: (id: string) => InstanceUse;
+  /** In what falls short what is carried out of the desired state, by instance. */
+  readonly holds?: ReadonlyMap<string, Hold> | undefined;
+  readonly artifacts?: ArtifactFacts;
 }): ReportedState {
   const records = new Map(facts.records.map((r) => [r.id, r]));
+  const wanted = new Map(facts.desired?.instances.map((i) => [i.id, i]));
   const notYet = (facts.desired?.instances ?? []).filter((i) => !records.has(i.id));
+  const artifactsOf = (id: string): Pick<ReportedInstance, "artifacts"> => {
+    const desired = wanted.get(id);
+    const artifacts = desired === undefined ? undefined : facts.artifacts?.reportOf(desired);
+    return artifacts === undefined ? {} : { artifacts: [...artifacts] };
+  };
   const instances = [
     ...facts.records.map((record) =>
       withUse(reportedInstance(record, facts.health.get(record.id)), facts.useOf?.(record.id)),
     ),
-    ...notYet.map((i): ReportedInstance => pending(i.id, i.specDigest)),
-  ].sort((a, b) => (a.id < b.id ? -1 : 1));
+    ...notYet.map((i): ReportedInstance => pending(i.id, i.specDigest, facts.holds?.get(i.id))),
+  ]
+    .map((instance) => ({ ...instance, ...artifactsOf(instance.id) }))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
   const brief = instances.length > REPORTED_MESSAGES_MAX;
+  const artifacts = facts.artifacts?.report();
   return {
     acceptedRevision: facts.desired?.revision ?? 0,
     convergedRevision: facts.convergedRevision,
     instances: brief ? instances.map(withoutMessage) : instances,
+    ...(artifacts === undefined ? {} : { artifacts }),
   };
+}
+
+/** What is told of artifacts. */
+export interface ArtifactFacts {
+  /** Undefined: the instance has none. */
+  reportOf(desired: DesiredInstance): readonly ReportedArtifact[] | undefined;
+  /** Undefined: nothing of artifacts was ever on this node. */
+  report(): ReportedArtifacts | undefined;
 }
 
 function withUse(instance: ReportedInstance, use: InstanceUse | undefined): ReportedInstance {
   return instance.phase === "Running" ? { ...instance, ...use } : instance;
 }
 
-function pending(id: string, specDigest: string): ReportedInstance {
-  return { id, specDigest, phase: "Pending", ready: false, restartCount: 0, reason: "NotStarted" };
+function pending(id: string, specDigest: string, hold: Hold | undefined): ReportedInstance {
+  const none = { id, specDigest, phase: "Pending", ready: false, restartCount: 0 } as const;
+  return hold === undefined
+    ? { ...none, reason: "NotStarted" }
+    : { ...none, reason: hold.reason, message: cut(hold.message) };
 }
 
 function withoutMessage(instance: ReportedInstance): ReportedInstance {
-  const { message: _, ...rest } = instance;
-  return rest;
+  const { message: _, artifacts, ...rest } = instance;
+  return artifacts === undefined
+    ? rest
+    : { ...rest, artifacts: artifacts.map(({ message: __, ...artifact }) => artifact) };
 }
 
 /** One record as the hub and the CLI read it. */

@@ -18,7 +18,21 @@ export type WaitReason =
   /** Others are started first; so many in one pass. */
   | "StartQueue"
   /** No desired state was accepted yet, so nothing that runs is judged. */
-  | "NoDesiredState";
+  | "NoDesiredState"
+  /** The artifacts that it is to run with are not there yet; what ran goes on. */
+  | "ArtifactsPending"
+  /** An update lock holds back the change; what ran goes on. */
+  | "UpdateLocked"
+  /** The artifacts that it is to run with failed here; the last good ones run. */
+  | "RolledBack";
+
+/** Why an instance is not, or not yet, as the desired state says. */
+export interface Hold {
+  readonly reason: WaitReason;
+  /** Boot clock; absent: until something happens. */
+  readonly untilBootMs?: number;
+  readonly message: string;
+}
 
 /**
  * One next step. The planner returns data, the reconciler has exactly one executor for each kind. Steps that carry `next`
@@ -138,8 +152,12 @@ export interface Now {
 
 /** Everything that one pass looks at. */
 export interface PlanInput {
-  /** The last accepted desired state; undefined before the first. */
+  /** The last accepted desired state, as far as it can be carried out now; undefined before the first. */
   readonly desired: DesiredState | undefined;
+  /** By instance: in what `desired` falls short of what was accepted. */
+  readonly holds?: ReadonlyMap<string, Hold>;
+  /** By instance: why it may run on, but not be started. */
+  readonly startHolds?: ReadonlyMap<string, Hold>;
   readonly records: readonly InstanceRecord[];
   /** What is seen of each record's run, by instance id. */
   readonly observed: ReadonlyMap<string, ObservedRun>;
