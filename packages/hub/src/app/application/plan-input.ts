@@ -1,4 +1,5 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
+import { releaseName } from "@flotilla/shared/model/resources/artifact";
 import { weightsOf } from "@flotilla/shared/scheduling/weights";
 import type { PlanInput } from "../../domain/application/plan.ts";
 import { policyOf } from "../../domain/application/policy.ts";
@@ -28,11 +29,19 @@ export function planInputOf(application: Application, sources: Sources): ReadInp
       : store.get("SchedulingProfile", "", schedulingProfile);
   const fleet = fleetOf(application, sources);
   const policy = policyOf(application, store.list("PropagationPolicy", namespace));
+  const assignments = [...mirror.assignments.ofApplication(`${namespace}/${name}`)].filter((a) =>
+    belongsTo(a, application),
+  );
   return {
     application,
-    assignments: [...mirror.assignments.ofApplication(`${namespace}/${name}`)].filter((a) =>
-      belongsTo(a, application),
-    ),
+    assignments,
+    releaseOf: (artifact, version) => releaseOf(store, artifact, version),
+    runsWith: (component, artifact, version) =>
+      assignments.some(
+        ({ spec }) =>
+          spec.component === component &&
+          (spec.desired.artifacts ?? []).some((a) => a.name === artifact && a.version === version),
+      ),
     assignmentNamed: (assignment) => store.get("Assignment", namespace, assignment),
     configMapOf: (configMap) => store.get("ConfigMap", namespace, configMap),
     factsOf: (node) => mirror.factsOf(node),
@@ -45,6 +54,18 @@ export function planInputOf(application: Application, sources: Sources): ReadInp
     ...(fleet === undefined ? {} : { fleet }),
     ...(policy === undefined ? {} : { policy: policy.spec }),
   };
+}
+
+/** Names alone do not tell: `a-1.0.0` in version 2.0.0 is named like `a` in version 1.0.0-2.0.0. */
+function releaseOf(
+  store: ResourceStore,
+  artifact: string,
+  version: string,
+): ObjectOf<"Release"> | undefined {
+  const release = store.get("Release", "", releaseName(artifact, version));
+  return release?.spec.artifact === artifact && release.spec.version === version
+    ? release
+    : undefined;
 }
 
 /** Its own, and those left behind by an Application of its name that was deleted without them, which it adopts. */

@@ -19,11 +19,27 @@ function decisivePart(object: AnyObject): unknown {
   // Statuses that say how it goes, and that nothing is decided from.
   if ((object.kind === "PriceList" || object.kind === "Queue") && "spec" in object)
     return { spec: object.spec };
+  if (isRelease(object)) return withoutUse(object);
   return isAssignment(object) ? withoutDetails(object) : object;
 }
 
 function isNode(object: AnyObject): object is ObjectOf<"EdgeNode"> {
   return object.kind === "EdgeNode";
+}
+
+function isRelease(object: AnyObject): object is ObjectOf<"Release"> {
+  return object.kind === "Release";
+}
+
+/** Who holds it, and what deltas to it cost, decides nothing. */
+function withoutUse({ metadata, spec, status }: ObjectOf<"Release">): unknown {
+  const ready = status?.conditions?.find((c) => c.type === "Ready");
+  return {
+    deleted: metadata.deletionTimestamp,
+    spec,
+    ready: ready?.status,
+    why: ready?.message,
+  };
 }
 
 function withoutLoad({ metadata, spec, status }: ObjectOf<"EdgeNode">): unknown {
@@ -41,10 +57,19 @@ function withoutLoad({ metadata, spec, status }: ObjectOf<"EdgeNode">): unknown 
 
 function withoutDetails({ metadata, spec, status }: ObjectOf<"Assignment">): unknown {
   const { reported, ...rest } = status ?? {};
-  const { specDigest, phase, ready } = reported ?? {};
+  const { specDigest, phase, ready, artifacts } = reported ?? {};
   return {
     metadata: { ...metadata, resourceVersion: "" },
     spec,
-    status: { ...rest, reported: { specDigest, phase, ready } },
+    // Of artifacts all but how far a download is.
+    status: {
+      ...rest,
+      reported: {
+        specDigest,
+        phase,
+        ready,
+        artifacts: artifacts?.map(({ percent: _percent, ...decisive }) => decisive),
+      },
+    },
   };
 }

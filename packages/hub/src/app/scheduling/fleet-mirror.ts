@@ -4,6 +4,7 @@ import type { NodeFacts, SiteFacts, Use } from "@flotilla/shared/scheduling/fact
 import { ObservedMix } from "@flotilla/shared/scheduling/fleet/observed-mix";
 import type { MixEntry } from "@flotilla/shared/scheduling/gpu/request-mix";
 import { PriceBook } from "@flotilla/shared/scheduling/prices/price-book";
+import { pinsRelease } from "../../domain/artifact/release-use.ts";
 import { idOfMovePlan } from "../../domain/defragment/move-plan.ts";
 import { DeviceClaims } from "../../domain/scheduling/device-claims.ts";
 import { claimOf, devicesInUse } from "../../domain/scheduling/device-state.ts";
@@ -29,6 +30,7 @@ export const KINDS_SEEN: readonly KindName[] = [
   "Queue",
   "PriorityClass",
   "MovePlan",
+  "Release",
 ];
 
 /** Lines of the log that are read at a time. */
@@ -178,7 +180,9 @@ export class FleetMirror {
     else if (isMovePlan(object)) this.#followMovePlan(object, gone, noted);
     else if (isOwn) return;
     else if (key.kind === "Application") noted.applications.add(`${key.namespace}/${key.name}`);
-    else if (matters) {
+    else if (isRelease(object)) {
+      if (matters) this.#followRelease(object, noted);
+    } else if (matters) {
       if (key.kind === "PriceList") this.#repriceAll();
       noted.all = true;
       noted.roomMayHaveGrown = true;
@@ -237,6 +241,15 @@ export class FleetMirror {
     else this.holds.put(plan);
     noted.applications.add(applicationIdOfJob(plan.spec.job));
     noted.roomMayHaveGrown = true;
+  }
+
+  /** Whoever pins it may have waited for it. */
+  #followRelease({ spec }: ObjectOf<"Release">, noted: Noted): void {
+    for (const application of this.#store.list("Application"))
+      if (pinsRelease(application, spec))
+        noted.applications.add(
+          `${application.metadata.namespace ?? ""}/${application.metadata.name}`,
+        );
   }
 
   #readPrices(): void {
@@ -348,6 +361,10 @@ function isAskedAgain(
 
 function isNode(object: LogEntry["object"]): object is ObjectOf<"EdgeNode"> {
   return object.kind === "EdgeNode";
+}
+
+function isRelease(object: LogEntry["object"]): object is ObjectOf<"Release"> {
+  return object.kind === "Release";
 }
 
 function isMovePlan(object: LogEntry["object"]): object is ObjectOf<"MovePlan"> {

@@ -1,5 +1,6 @@
 import { DNS_SUBDOMAIN_LENGTH_MAX, instanceId, isDnsLabel } from "@flotilla/shared/kernel/ids";
 import { canonicalJson } from "@flotilla/shared/kernel/json";
+import type { DesiredArtifact } from "@flotilla/shared/model/artifact";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Component } from "@flotilla/shared/model/resources/application";
@@ -10,8 +11,9 @@ import {
   type EffectivePlacement,
   effectivePlacement,
 } from "@flotilla/shared/scheduling/division/effective-placement";
-import type { FleetFacts, PlacementRequest } from "@flotilla/shared/scheduling/facts";
+import type { FleetFacts, PlacementRequest, ReleaseNeeds } from "@flotilla/shared/scheduling/facts";
 import { requestsOf } from "../scheduling/requests.ts";
+import { type PinContext, resolvePins, restartPart } from "./pins.ts";
 
 /** How long a process may take to stop when the spec does not say, seconds (Kubernetes' default). */
 export const TERMINATION_GRACE_SECONDS_DEFAULT = 30;
@@ -34,6 +36,8 @@ export interface ResolvedComponent {
   readonly labels: Readonly<Record<string, string>>;
   readonly request: PlacementRequest;
   readonly specDigest: string;
+  /** Releases that each instance runs with. */
+  readonly artifacts: readonly DesiredArtifact[];
   desired(index: number): DesiredInstance;
 }
 
@@ -43,10 +47,12 @@ export interface ComponentProblem {
   readonly type: Component["type"];
   readonly count: number;
   readonly problem: string;
+  /** It will be well by itself. */
+  readonly waits?: boolean;
 }
 
 /** What resolving needs beside the component. */
-export interface ComponentContext {
+export interface ComponentContext extends PinContext {
   readonly application: ObjectOf<"Application">;
   readonly fleet?: { readonly facts: FleetFacts; readonly placement?: Placement };
   /** The PropagationPolicy that means this Application. */
@@ -72,12 +78,23 @@ export function resolveComponent(
     (typeof containers === "string" ? containers : undefined);
   if (problem !== undefined || typeof containers === "string")
     return { name, type, count, problem: problem ?? "" };
+  const pins = resolvePins(component, context);
+  if ("problem" in pins) return { name, type, count, ...pins };
+  const { artifacts, needs } = pins;
   const restartPolicy = restartPolicyOf(template, type);
-  const specDigest = context.sha256(canonicalJson({ containers, restartPolicy }));
+  const specDigest = context.sha256(
+    canonicalJson({
+      containers,
+      restartPolicy,
+      // Also when all of them are reloaded live: the first one is found by an environment variable.
+      ...(artifacts.length === 0 ? {} : { artifacts: restartPart(artifacts) }),
+    }),
+  );
   const scrape = scrapeOf(effective);
   const base = {
     ...baseOf(component, { restartPolicy, specDigest, containers }),
     ...(scrape === undefined ? {} : { scrape }),
+    ...(artifacts.length === 0 ? {} : { artifacts: [...artifacts] }),
   };
   const { namespace = "", name: application } = context.application.metadata;
   return {
@@ -88,8 +105,9 @@ export function resolveComponent(
     parallelism: component.type === "Job" ? (component.template.spec.parallelism ?? 1) : count,
     dependsOn: component.dependsOn ?? [],
     labels: labelsOf(component, application),
-    request: requestOf(component, containers, { effective, fleet: context.fleet }),
+    request: requestOf(component, containers, { effective, fleet: context.fleet, needs }),
     specDigest,
+    artifacts,
     desired: (index) => ({
       ...base,
       id: instanceId({ namespace, application, component: name, index }),
@@ -172,9 +190,11 @@ function requestOf(
   {
     effective: { placements },
     fleet,
+    needs,
   }: {
     readonly effective: EffectivePlacement;
     readonly fleet: ComponentContext["fleet"] | undefined;
+    readonly needs: readonly ReleaseNeeds[];
   },
 ): PlacementRequest {
   const { spec } = component.template.spec.template;
@@ -187,6 +207,7 @@ function requestOf(
     tolerations: spec.tolerations ?? [],
     ...(component.scheduling?.spot === true ? { spot: true } : {}),
     ...(fleet === undefined ? {} : { fleet: fleet.facts }),
+    ...(needs.length === 0 ? {} : { releases: needs }),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { ReportedInstance } from "@flotilla/shared/model/reported-state";
+import { hasItsArtifacts } from "./artifact-state.ts";
 
 /** What is known of one instance, read from its Assignment. */
 
@@ -10,9 +11,25 @@ export function reportOf(assignment: ObjectOf<"Assignment">): ReportedInstance |
   return status.reported.specDigest === spec.desired.specDigest ? status.reported : undefined;
 }
 
-/** Ready with the spec that is asked for. */
+/**
+ * What the assigned node says of the instance that serves: of the spec that is asked for, or of an earlier one that goes on until
+ * the artifacts of the new one are there, or because they did not work.
+ */
+export function servingReportOf(assignment: ObjectOf<"Assignment">): ReportedInstance | undefined {
+  const { spec, status } = assignment;
+  const report = reportOf(assignment);
+  if (report !== undefined || status?.reportedBy !== spec.node) return report;
+  return hasItsArtifacts(assignment) ? undefined : status?.reported;
+}
+
+/** Serves, with the spec that is asked for or, while its artifacts are on their way, with the one before. */
 export function isAvailable(assignment: ObjectOf<"Assignment">): boolean {
-  return reportOf(assignment)?.ready === true;
+  return servingReportOf(assignment)?.ready === true;
+}
+
+/** Runs with the spec that its assignment asks for, artifacts and all. */
+export function isUpToDate(assignment: ObjectOf<"Assignment">): boolean {
+  return reportOf(assignment) !== undefined && hasItsArtifacts(assignment);
 }
 
 /** A Job's instance that ran to its good end. */

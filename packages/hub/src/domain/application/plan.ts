@@ -19,7 +19,7 @@ import {
 import { type Displacement, displacementOf } from "./displacement.ts";
 import { type DividedComponent, divideComponent, type RoomsOf } from "./division.ts";
 import { Draft, type Target } from "./draft.ts";
-import { isAvailable, isEnded, isFailed, isSucceeded } from "./instance-state.ts";
+import { isAvailable, isEnded, isFailed, isSucceeded, isUpToDate } from "./instance-state.ts";
 import { nextUpdates } from "./rolling-update.ts";
 import type { ComponentOutcome } from "./status.ts";
 import { type Wanted, wantedOfDeployment, wantedOfJob } from "./wanted.ts";
@@ -241,6 +241,8 @@ interface Revision {
   readonly site?: string;
   readonly displacement: Displacement | undefined;
   readonly restarts: boolean;
+  /** It gets other files without a restart. */
+  readonly reloads: boolean;
 }
 
 /** Existing instances that have not ended, and why any cannot stay where it is. */
@@ -258,7 +260,9 @@ function revisionsOf({ draft, input }: Planner, component: ResolvedComponent): r
               input.nodeObjectOf(node),
               component.request,
             );
-      return { assignment, displacement, restarts: desired.specDigest !== component.specDigest };
+      const restarts = desired.specDigest !== component.specDigest;
+      const reloads = !restarts && !jsonEqual(desired.artifacts ?? [], component.artifacts);
+      return { assignment, displacement, restarts, reloads };
     });
 }
 
@@ -278,10 +282,11 @@ function reviseAll(
 
 const updatable =
   (input: PlanInput) =>
-  ({ assignment, displacement, restarts }: Revision) => ({
+  ({ assignment, displacement, restarts, reloads }: Revision) => ({
     index: assignment.spec.index,
-    waiting: restarts || isOptional(displacement),
-    available: isAvailable(assignment),
+    waiting: restarts || reloads || isOptional(displacement),
+    // One that is not where it was last sent holds up the others: a release that does not work gets no further.
+    available: isAvailable(assignment) && isUpToDate(assignment),
     reachable: lifeOf(input, assignment.spec.node ?? "") === "ready",
   });
 
@@ -290,13 +295,17 @@ function isOptional(displacement: Displacement | undefined): boolean {
   return displacement?.urgency === "asked" || displacement?.urgency === "shared";
 }
 
+function reloadMessage({ artifacts }: ResolvedComponent): string {
+  return `new files without a restart: ${artifacts.map((a) => `${a.name} ${a.version}`).join(", ")}`;
+}
+
 /** What each displacement comes to. */
 const WANT_OF = { gone: "leave", asked: "leave", lost: "move", shared: "move" } as const;
 
 function revise(
   { draft, wants }: Planner,
   component: ResolvedComponent,
-  { assignment, displacement, restarts, site }: Revision,
+  { assignment, displacement, restarts, reloads, site }: Revision,
   isItsTurn: boolean,
 ): void {
   const { name } = assignment.metadata;
@@ -307,7 +316,7 @@ function revise(
     const { urgency, reason } = displacement;
     if (!isOptional(displacement) || isItsTurn)
       wants.push({ kind: WANT_OF[urgency], name, target, before: assignment, why: reason });
-  } else if (!restarts || isItsTurn) {
+  } else if (!(restarts || reloads) || isItsTurn) {
     if (draft.isCurrent(assignment, target)) return;
     if (
       restarts ||
@@ -315,6 +324,9 @@ function revise(
       !hasShares(assignment.spec.devices, component.request)
     )
       wants.push({ kind: "refit", name, target, before: assignment });
-    else draft.rewrite(assignment, target, { devices: assignment.spec.devices });
+    else {
+      const after = draft.rewrite(assignment, target, { devices: assignment.spec.devices });
+      if (reloads) draft.tell(after, "Normal", "Updated", reloadMessage(component));
+    }
   }
 }

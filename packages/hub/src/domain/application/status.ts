@@ -1,3 +1,4 @@
+import { jsonEqual } from "@flotilla/shared/kernel/json";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { NodeLife } from "@flotilla/shared/model/lease";
 import { type Condition, withCondition } from "@flotilla/shared/model/metadata";
@@ -7,8 +8,15 @@ import type {
 } from "@flotilla/shared/model/resources/application";
 import { DEFAULT_QUEUE } from "@flotilla/shared/scheduling/round/types";
 import { priorityClassNameOf } from "../scheduling/traits.ts";
+import { setbackText } from "./artifact-state.ts";
 import { type ComponentProblem, isResolved, type ResolvedComponent } from "./component.ts";
-import { isAvailable, isFailed, isSucceeded, reportOf } from "./instance-state.ts";
+import {
+  isAvailable,
+  isFailed,
+  isSucceeded,
+  isUpToDate,
+  servingReportOf,
+} from "./instance-state.ts";
 
 /** One component and what its plan said of it. */
 export interface ComponentOutcome {
@@ -55,6 +63,7 @@ export function applicationStatus(input: {
     isAway: assignments.some(
       (a) => a.spec.node !== undefined && !isEnded(a) && input.lifeOf(a.spec.node) !== "ready",
     ),
+    setback: setbackOf(components, byComponent),
   };
   const { generation } = application.metadata;
   const before = application.status?.conditions ?? [];
@@ -74,6 +83,17 @@ export function applicationStatus(input: {
   return { phase: phaseOf(facts), observedGeneration: generation, components, conditions };
 }
 
+function setbackOf(
+  components: readonly ComponentStatus[],
+  assignments: ReadonlyMap<string, readonly ObjectOf<"Assignment">[]>,
+): string | undefined {
+  for (const { name } of components) {
+    const text = setbackText(assignments.get(name) ?? []);
+    if (text !== undefined) return `${name}: ${text}`;
+  }
+  return undefined;
+}
+
 function componentStatus(
   { component, message }: ComponentOutcome,
   assignments: readonly ObjectOf<"Assignment">[],
@@ -81,20 +101,29 @@ function componentStatus(
   const count = (test: (a: ObjectOf<"Assignment">) => boolean): number =>
     assignments.filter(test).length;
   const waiting = assignments.find((a) => a.spec.node === undefined)?.status?.message;
-  const said = message ?? waiting;
-  const digest = isResolved(component) ? component.specDigest : undefined;
+  const said = message ?? waiting ?? setbackText(assignments);
   return {
     name: component.name,
     type: component.type,
     desired: component.count,
     placed: count((a) => a.spec.node !== undefined),
-    running: count((a) => reportOf(a)?.phase === "Running"),
+    running: count((a) => servingReportOf(a)?.phase === "Running"),
     ready: count(isAvailable),
     succeeded: count(isSucceeded),
     failed: count(isFailed),
-    updated: count((a) => reportOf(a) !== undefined && a.spec.desired.specDigest === digest),
+    updated: count((a) => isResolved(component) && isUpdated(a, component)),
     ...(said === undefined ? {} : { message: said }),
   };
+}
+
+/** Whether it runs with what the component asks for now. */
+function isUpdated(assignment: ObjectOf<"Assignment">, component: ResolvedComponent): boolean {
+  const { specDigest, artifacts = [] } = assignment.spec.desired;
+  return (
+    isUpToDate(assignment) &&
+    specDigest === component.specDigest &&
+    jsonEqual(artifacts, component.artifacts)
+  );
 }
 
 interface Facts {
@@ -104,6 +133,8 @@ interface Facts {
   readonly waitingCount: number;
   /** Something is on a node that is not heard of. */
   readonly isAway: boolean;
+  /** What instances went back from, or could not install. */
+  readonly setback: string | undefined;
 }
 
 const isEnded = (a: ObjectOf<"Assignment">): boolean => isSucceeded(a) || isFailed(a);
@@ -122,12 +153,13 @@ function phaseOf({
   problem,
   waiting,
   isAway,
+  setback,
 }: Facts): NonNullable<ApplicationStatus["phase"]> {
   if (components.every(isComplete)) return "Completed";
-  if (components.some((c) => c.failed > 0) || isAway) return "Degraded";
+  if (components.some((c) => c.failed > 0) || isAway || setback !== undefined) return "Degraded";
   if (components.every((c) => c.placed === 0))
     return components.every(isSettled) ? "Running" : "Pending";
-  if (problem?.component !== undefined && !isResolved(problem.component)) return "Degraded";
+  if (problem?.component !== undefined && isInvalid(problem.component)) return "Degraded";
   if (waiting !== undefined) return "Degraded";
   return components.every(isSettled) ? "Running" : "Progressing";
 }
@@ -169,14 +201,21 @@ function readyCondition(components: readonly ComponentStatus[]): ConditionDraft 
       };
 }
 
-function progressingCondition({ components, problem }: Facts): ConditionDraft {
+/** Something in the spec has to be mended. */
+function isInvalid(component: ComponentOutcome["component"]): boolean {
+  return !isResolved(component) && component.waits !== true;
+}
+
+function progressingCondition({ components, problem, setback }: Facts): ConditionDraft {
   if (problem !== undefined)
     return {
       type: "Progressing",
       status: "False",
-      reason: isResolved(problem.component) ? "Waiting" : "ComponentInvalid",
+      reason: isInvalid(problem.component) ? "ComponentInvalid" : "Waiting",
       message: `${problem.component.name}: ${problem.message ?? ""}`,
     };
+  if (setback !== undefined)
+    return { type: "Progressing", status: "False", reason: "ArtifactFailed", message: setback };
   const moving = components.find((c) => !isServing(c) && !isComplete(c) && c.failed === 0);
   return moving === undefined
     ? { type: "Progressing", status: "False", reason: "Settled", message: "nothing is left to do" }
