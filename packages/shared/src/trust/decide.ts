@@ -27,7 +27,7 @@ export function decide(
   try {
     walk = startWalk(stored, files, { ms: nowMs }, tools);
     const result = decideOn(walk);
-    const state = { ...stored, trusted: walk.trusted };
+    const state = { ...stored, trusted: walk.trusted, floorMs: walk.floorMs };
     if (!("install" in result)) return { kind: "needs", state, ...result };
     return {
       kind: "accepted",
@@ -43,7 +43,11 @@ export function decide(
     const refusal = refusalOf(error);
     return {
       kind: "refused",
-      state: { ...stored, trusted: walk?.trusted ?? stored.trusted },
+      state: {
+        ...stored,
+        trusted: walk?.trusted ?? stored.trusted,
+        floorMs: walk?.floorMs ?? stored.floorMs,
+      },
       ...refusal,
     };
   }

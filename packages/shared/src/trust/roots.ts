@@ -19,10 +19,11 @@ export function walkRoots(walk: Walk): Need | undefined {
     if (step === ROOT_STEPS_MAX) throw tooLong(file);
     const next = openMetadata("root", { subject: file, bytes }, walk.tools);
     requireNext(root, next);
-    if (hasOtherOnlineKeys(root, next)) {
+    if (hasOtherKeys(root, next, "timestamp") || hasOtherKeys(root, next, "snapshot")) {
       walk.trusted.delete("timestamp");
       walk.trusted.delete("snapshot");
     }
+    if (hasOtherKeys(root, next, "timestamp")) forgetTime(walk);
     walk.trusted.set("root", bytes);
     root = next;
   }
@@ -66,10 +67,21 @@ export function isLaterRoot(known: Uint8Array, root: Uint8Array, tools: TrustToo
 }
 
 /** TUF §5.3.11: with other keys for timestamp or snapshot, what the old ones have signed is forgotten. */
-function hasOtherOnlineKeys(root: Opened<"root">, next: Opened<"root">): boolean {
-  return (["timestamp", "snapshot"] as const).some(
-    (role) => fingerprint(topQuorum(root, role)) !== fingerprint(topQuorum(next, role)),
-  );
+function hasOtherKeys(
+  root: Opened<"root">,
+  next: Opened<"root">,
+  role: "timestamp" | "snapshot",
+): boolean {
+  return fingerprint(topQuorum(root, role)) !== fingerprint(topQuorum(next, role));
+}
+
+/**
+ * The floor came from times that the old timestamp key attested. With that key its time goes too (Uptane: a rotated time key resets
+ * the clock), else a thief could have set every clock years ahead, beyond what the owner signs now.
+ */
+function forgetTime(walk: Walk): void {
+  walk.floorMs = 0;
+  walk.nowMs = walk.givenMs ?? 0;
 }
 
 function fingerprint({ role }: Quorum): string {

@@ -12,7 +12,10 @@ export interface InstalledRelease {
 export interface TrustState {
   /** Last accepted file by role; `root` is always there. */
   readonly trusted: ReadonlyMap<string, Uint8Array>;
-  /** No time before this is believed: build time at first, then the last time at which metadata was found fresh. */
+  /**
+   * No time before this is believed: build time at first, then the last time at which metadata was found fresh. 0 after a root
+   * that names other timestamp keys: what the old ones said of the time is not believed any more.
+   */
   readonly floorMs: number;
   /** Highest revision of an order (the node's signed desired state) that was followed. */
   readonly orderRevision: number;

@@ -18,8 +18,12 @@ export interface Walk {
   readonly stored: TrustState;
   readonly files: OfferedFiles;
   readonly tools: TrustTools;
-  /** Trusted time, or the floor where there is none. */
-  readonly nowMs: number;
+  /** Trusted time as it was given. */
+  readonly givenMs: number | undefined;
+  /** Trusted time, never less than the floor; the floor where there is none. */
+  nowMs: number;
+  /** As stored, until a root names other keys for the time. */
+  floorMs: number;
   /** Files accepted so far. */
   readonly trusted: Map<string, Uint8Array>;
   /** The same, read. */
@@ -44,7 +48,9 @@ export function startWalk(
     stored,
     files,
     tools,
+    givenMs: now.ms,
     nowMs: Math.max(ms, stored.floorMs),
+    floorMs: stored.floorMs,
     trusted: new Map(stored.trusted),
     targets: new Map(),
   };

@@ -1,13 +1,12 @@
 import { createHash } from "node:crypto";
+import { must } from "@flotilla/shared/kernel/assert";
+import { readFileIfExists, writeFileDurable } from "@flotilla/shared/platform/files";
 import type { Database } from "@flotilla/shared/platform/sqlite";
 import type { InstalledRelease, TrustedTarget, TrustState } from "@flotilla/shared/trust/state";
-import type {
-  RootOrigin,
-  StoredReceipt,
-  StoredTrust,
-  TrustStore,
-} from "../../app/artifact/ports.ts";
+import type { StoredReceipt, StoredTrust, TrustStore } from "../../app/artifact/ports.ts";
 import type { SqliteAgentStore } from "./sqlite-agent-store.ts";
+
+const FILE_MODE = 0o600;
 
 /**
  * Trust in the agent's database. Beside each metadata file stands its digest, so that damage of the disk is told apart from
@@ -15,12 +14,18 @@ import type { SqliteAgentStore } from "./sqlite-agent-store.ts";
  * the last good copy: versions and counters go back as little as can be.
  */
 export class TrustTable implements TrustStore {
+  readonly #rootPath: string | undefined;
   readonly #store: SqliteAgentStore;
   readonly #statements: ReturnType<typeof prepare>;
   /** What is stored, so that only what differs is written. */
   #saved: TrustState | undefined;
 
-  constructor(deps: { readonly store: SqliteAgentStore }) {
+  constructor(
+    /** Where the first root is kept beside the database; undefined: nowhere, for a database in memory. */
+    options: { readonly rootPath: string | undefined },
+    deps: { readonly store: SqliteAgentStore },
+  ) {
+    this.#rootPath = options.rootPath;
     this.#store = deps.store;
     this.#statements = prepare(deps.store.database);
     deps.store.salvage("trust", (damaged) => this.#salvageState(damaged));
@@ -37,19 +42,24 @@ export class TrustTable implements TrustStore {
       installed: this.installed(),
     };
     this.#saved = state;
-    const roots = new Set(this.#statements.roots.all().map((row) => row.sha256));
-    const origin: RootOrigin = this.#value("isFromFile") === 1 ? "file" : "hub";
-    return { state, origin, roots };
+    return { state, roots: new Set(this.#statements.roots.all().map((row) => row.sha256)) };
   }
 
-  begin(state: TrustState, origin: RootOrigin): void {
+  begin(state: TrustState): void {
+    const root = must(state.trusted.get("root"), "a trust state without a root");
+    // The file first: a crash in between leaves a root that is begun with again.
+    if (this.#rootPath !== undefined) writeFileDurable(this.#rootPath, root, FILE_MODE);
     this.#transaction(() => {
       this.#clear();
       this.#saved = undefined;
-      this.#statements.putValue.run("isFromFile", origin === "file" ? 1 : 0);
       this.#write(state);
     });
     this.#saved = state;
+  }
+
+  firstRoot(): Uint8Array | undefined {
+    const text = this.#rootPath === undefined ? undefined : readFileIfExists(this.#rootPath);
+    return text === undefined ? undefined : new TextEncoder().encode(text);
   }
 
   save(state: TrustState): void {
@@ -101,6 +111,14 @@ export class TrustTable implements TrustStore {
     this.#transaction(() => {
       for (const { sha256 } of gone) this.#statements.dropReceipts.run(sha256);
     });
+  }
+
+  alarmedMs(): number {
+    return this.#value("alarmedMs");
+  }
+
+  setAlarmedMs(timeMs: number): void {
+    this.#store.transaction(() => this.#statements.putValue.run("alarmedMs", timeMs));
   }
 
   /** Receipts and counters must not be lost with the file, so each change is a reason for a new last good copy. */
@@ -164,7 +182,7 @@ export class TrustTable implements TrustStore {
   }
 }
 
-type ValueKey = "floorMs" | "orderRevision" | "isFromFile";
+type ValueKey = "floorMs" | "orderRevision" | "alarmedMs";
 
 interface FileRow {
   readonly role: string;

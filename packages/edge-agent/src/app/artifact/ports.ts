@@ -37,6 +37,8 @@ export type ByteSourceErrorCode =
   | "source-absent"
   /** It will have it: a peer that is still fetching. */
   | "source-not-yet"
+  /** It is asked too much by others: later again. */
+  | "source-busy"
   /** It answers what it must not: 200 to a range, more or fewer bytes than were asked for, another file than before. */
   | "source-misbehaves"
   /** Below the least speed. */
@@ -113,8 +115,10 @@ export type ReportedTrust = NonNullable<ReportedArtifacts["trust"]>;
 export interface TrustStore {
   /** Undefined before there is a root, and when nothing of it can be read any more. */
   load(): StoredTrust | undefined;
-  /** Begins with a root, and forgets state and counters of an earlier one. Receipts stay: what runs goes on running. */
-  begin(state: TrustState, origin: RootOrigin): void;
+  /** Begins with a root, and forgets files and counters of an earlier one. Receipts stay: what runs goes on running. */
+  begin(state: TrustState): void;
+  /** The root that was begun with; outlives the database, so that a hub is believed about the first root once only. */
+  firstRoot(): Uint8Array | undefined;
   /** Writes what differs from what is stored, counters excepted. */
   save(state: TrustState): void;
   /** Newest release of each artifact that was ever installed here. */
@@ -127,14 +131,13 @@ export interface TrustStore {
   pathsOf(artifact: string, releaseCounter: number): readonly string[];
   putReceipts(targets: readonly TrustedTarget[], installedAtMs: number): void;
   keepReceipts(contents: ReadonlySet<string>): void;
+  /** Trusted time of the last alarm about what expires; 0 before the first. */
+  alarmedMs(): number;
+  setAlarmedMs(timeMs: number): void;
 }
-
-/** Where the first root came from. */
-export type RootOrigin = "file" | "hub";
 
 export interface StoredTrust {
   readonly state: TrustState;
-  readonly origin: RootOrigin;
   /** SHA-256 of every root that was ever accepted on the way to the present one. */
   readonly roots: ReadonlySet<string>;
 }
