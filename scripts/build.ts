@@ -28,6 +28,7 @@ const out = resolve(root, values.out);
 
 const PROGRAMS = {
   "flotilla-hub": "packages/hub/src/main/hub.ts",
+  "delta-worker": "packages/hub/src/main/delta-worker.ts",
   "flotilla-agent": "packages/edge-agent/src/main/agent.ts",
   "exit-recorder": "packages/edge-agent/src/main/exit-recorder.ts",
   "patch-worker": "packages/edge-agent/src/main/patch-worker.ts",

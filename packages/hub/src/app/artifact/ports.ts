@@ -1,5 +1,5 @@
-import type { WeightsProfile } from "@flotilla/shared/delta/weights/element-coder";
 import type { ArtifactFormat } from "@flotilla/shared/model/resources/artifact";
+import type { DeltaProfile } from "../../domain/artifact/choice.ts";
 import type { ServedPath } from "../../domain/artifact/served-path.ts";
 
 /** Contents of artifacts on disk, each once, under its SHA-256. What is in it is complete and verified. */
@@ -82,9 +82,24 @@ export interface ServedBytes {
 
 /** Makes one delta, or one full file where there is no base, away from the event loop. */
 export interface DeltaEncoder {
-  /** Rejects with a CodedError when the worker fails or `signal` is aborted; leaves nothing behind then. */
+  /** How many it makes at a time; more wait. */
+  readonly width: number;
+  /**
+   * Resolves when the payload lies at `payloadPath` and gives the target when it is decoded. Rejects with a CodedError of
+   * DeltaEncoderErrorCode; leaves nothing behind then.
+   */
   encode(request: EncodeRequest, signal: AbortSignal): Promise<EncodedDelta>;
 }
+
+export type DeltaEncoderErrorCode =
+  /** The worker says why: a file that cannot be read, a full disk. */
+  | "delta-not-made"
+  /** The worker has ended: it ran out of memory, or was killed. */
+  | "delta-worker-died"
+  /** It took longer than the size of the files allows. */
+  | "delta-timeout"
+  /** The hub is stopping, or nobody wants it any more. */
+  | "delta-cancelled";
 
 export interface EncodeRequest {
   readonly basePath?: string;
@@ -94,13 +109,16 @@ export interface EncodeRequest {
   readonly layoutPath?: string;
   readonly baseLayoutPath?: string;
   readonly fileName: string;
-  readonly profile: WeightsProfile;
-  /** Where the payload is written. */
+  readonly profile: DeltaProfile;
+  /** Where the payload is written; no file is there yet. */
   readonly payloadPath: string;
 }
 
 export interface EncodedDelta {
   readonly manifest: Uint8Array;
+  /** What the files were, as they were read. */
+  readonly baseSha256: string | undefined;
+  readonly targetSha256: string;
   readonly payloadBytes: number;
   /** Most memory that the decoder needs above the runtime. */
   readonly decoderMemoryBytes: number;
