@@ -23,7 +23,7 @@ import type { ProbePlans } from "../measures/probe-plans.ts";
 import { downEnvelope } from "../node/down-envelope.ts";
 import type { NodeAssignments } from "../node/node-assignments.ts";
 import type { Change, ResourceStore, StoredDesired } from "../resources/ports.ts";
-import type { DesiredSigner, Sha256 } from "./ports.ts";
+import type { DesiredArtifacts, DesiredSigner, Sha256 } from "./ports.ts";
 
 /** How the compilation of one node ended. */
 export type CompileOutcome =
@@ -46,6 +46,8 @@ interface Deps {
   readonly store: ResourceStore;
   readonly assignments: Pick<NodeAssignments, "of">;
   readonly probes: Pick<ProbePlans, "planOf">;
+  /** Absent: this hub hands no artifacts out. */
+  readonly artifacts?: Pick<DesiredArtifacts, "partsOf">;
   readonly signer: DesiredSigner;
   readonly sha256: Sha256;
   readonly events: Pick<EventRecorder, "record">;
@@ -70,12 +72,11 @@ export class DesiredCompiler {
     const compiled = this.#compiled(nodeId, stored);
     for (const { assignment, reason, message } of compiled.heldBack)
       this.#deps.events.record({ about: assignment, type: "Warning", reason, message });
-    const probe = this.#deps.probes.planOf(nodeId);
-    const texts = desiredTexts(compiled.instances, probe);
+    const texts = this.#texts(nodeId, compiled);
     const contentDigest = sha256(desiredContent(texts));
     if (
       isCurrent(stored, { contentDigest, keyId: signer.keyId }, above) ||
-      (probe === undefined && isFirstAndEmpty(stored, compiled, above))
+      (stored === undefined && above === 0 && isNothing(texts))
     )
       return this.#settle(node, stored);
     const next = this.#signed(nodeId, texts, {
@@ -102,6 +103,17 @@ export class DesiredCompiler {
       (namespace, name) => store.get("Secret", namespace, name),
       () => instancesOf(stored),
     );
+  }
+
+  /** What lies ready for later is left out where there is no room for it beside what runs. */
+  #texts(nodeId: NodeId, { instances }: Compiled): DesiredTexts {
+    const probe = this.#deps.probes.planOf(nodeId);
+    const artifacts = this.#deps.artifacts?.partsOf(nodeId);
+    const said = probe === undefined ? {} : { probe };
+    if (artifacts === undefined) return desiredTexts(instances, said);
+    const whole = desiredTexts(instances, { ...said, artifacts });
+    if (whole.prestage === undefined || fitsSurely(whole)) return whole;
+    return desiredTexts(instances, { ...said, artifacts: { ...artifacts, prestage: [] } });
   }
 
   #signed(
@@ -174,12 +186,14 @@ function isCurrent(
 }
 
 /** A node that was never given anything needs no signed nothing. */
-function isFirstAndEmpty(
-  stored: StoredDesired | undefined,
-  compiled: Compiled,
-  above: number,
-): boolean {
-  return stored === undefined && compiled.instances.length === 0 && above === 0;
+function isNothing({ instances, probe, prestage }: DesiredTexts): boolean {
+  return instances === "[]" && probe === undefined && prestage === undefined;
+}
+
+/** Whether a message certainly holds it. */
+function fitsSurely(texts: DesiredTexts): boolean {
+  const units = desiredContent(texts).length;
+  return units * BYTES_PER_UNIT_MAX + AROUND_PAYLOAD_BYTES_MAX <= DOWN_MESSAGE_BYTES_MAX;
 }
 
 /** Instances of the stored state; none when it is of another form, as one of a later version may be. */

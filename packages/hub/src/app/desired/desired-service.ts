@@ -14,7 +14,7 @@ import { downEnvelope } from "../node/down-envelope.ts";
 import { isAssignment, type NodeAssignments, nodesOf } from "../node/node-assignments.ts";
 import type { LogEntry, ResourceStore } from "../resources/ports.ts";
 import { DesiredCompiler } from "./desired-compiler.ts";
-import type { DesiredSigner, Sha256 } from "./ports.ts";
+import type { DesiredArtifacts, DesiredSigner, Sha256 } from "./ports.ts";
 
 /** How long it must be quiet before the nodes that changes touch are compiled, milliseconds: one change waits so long. */
 const DESIRED_COALESCE_MS = 10;
@@ -59,6 +59,8 @@ export class DesiredService implements Service {
     readonly link: NodeLink;
     readonly assignments: Pick<NodeAssignments, "of">;
     readonly probes: Pick<ProbePlans, "planOf" | "onChange">;
+    /** Absent: this hub hands no artifacts out. */
+    readonly artifacts?: DesiredArtifacts;
     readonly signer: DesiredSigner;
     readonly sha256: Sha256;
     readonly events: Pick<EventRecorder, "record">;
@@ -73,9 +75,11 @@ export class DesiredService implements Service {
     this.#events = deps.events;
     this.#clock = deps.clock;
     this.#random = deps.random;
-    deps.probes.onChange((nodes) => {
+    const lookAll = (nodes: readonly string[]): void => {
       for (const node of nodes) this.#look(node);
-    });
+    };
+    deps.probes.onChange(lookAll);
+    deps.artifacts?.onChange(lookAll);
     this.#log = deps.log;
     this.#metrics = deps.metrics;
   }

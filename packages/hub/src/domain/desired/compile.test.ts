@@ -84,9 +84,40 @@ test("content and payload are canonical JSON, with a plan of probes and without"
   const bare = desiredTexts(instances);
   expect(desiredContent(bare)).toBe(canonicalJson(instances));
   expect(desiredPayload(numbered, bare)).toBe(canonicalJson({ ...numbered, instances }));
-  const probing = desiredTexts(instances, probe);
+  const probing = desiredTexts(instances, { probe });
   expect(desiredContent(probing)).toBe(canonicalJson({ instances, probe }));
   expect(desiredPayload(numbered, probing)).toBe(canonicalJson({ ...numbered, instances, probe }));
+});
+
+test("what is said of artifacts is canonical JSON too, and only where a node is to have some", () => {
+  const numbered = { nodeId: "n1", revision: 12, issuedAt: "2026-01-01T00:00:00.000Z" };
+  const delivery = { server: "https://hub:8443", bytesPerSecond: 4_096 };
+  const release = {
+    name: "detector",
+    version: "2.3.0",
+    counter: 7,
+    files: [{ path: "m", target: "detector/7/m", length: 1, sha256: "a".repeat(64) }],
+  };
+  const bare = [desiredInstance("shop.web.api-0")];
+  const artifact = {
+    ...release,
+    path: "detector",
+    reload: "restart" as const,
+    healthWindowMs: 30_000,
+  };
+  const withIt = [desiredInstance("shop.web.api-0", { artifacts: [artifact] })];
+  const unsaid = desiredTexts(bare, { artifacts: { delivery, prestage: [] } });
+  expect(desiredContent(unsaid)).toBe(canonicalJson(bare));
+  const running = desiredTexts(withIt, { artifacts: { delivery, prestage: [] } });
+  expect(desiredContent(running)).toBe(canonicalJson({ delivery, instances: withIt }));
+  const holding = desiredTexts(bare, { artifacts: { delivery, prestage: [release] } });
+  const members = { delivery, instances: bare, prestage: [release] };
+  expect(desiredContent(holding)).toBe(canonicalJson(members));
+  expect(desiredPayload(numbered, holding)).toBe(canonicalJson({ ...numbered, ...members }));
+  const nowhere = desiredTexts(bare, { artifacts: { prestage: [release] } });
+  expect(desiredPayload(numbered, nowhere)).toBe(
+    canonicalJson({ ...numbered, instances: bare, prestage: [release] }),
+  );
 });
 
 test("what was signed last is not read when nothing is held back", () => {

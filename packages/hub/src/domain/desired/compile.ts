@@ -1,4 +1,5 @@
 import { canonicalJson } from "@flotilla/shared/kernel/json";
+import type { Delivery, PrestagedRelease } from "@flotilla/shared/model/artifact";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { ProbePlan } from "@flotilla/shared/model/measures";
@@ -57,41 +58,69 @@ export function compileDesired(
   return { instances: sorted, heldBack };
 }
 
+/** What a node is to have beside its instances. */
+export interface DesiredExtras {
+  readonly probe?: ProbePlan;
+  readonly artifacts?: NodeArtifactParts;
+}
+
+/** What a node is told of artifacts beside those of its instances. */
+export interface NodeArtifactParts {
+  /** Absent: nobody knows where bytes come from. */
+  readonly delivery?: Delivery;
+  readonly prestage: readonly PrestagedRelease[];
+}
+
 /** What a node is to have, as canonical JSON: written once, for its digest and for what is signed. */
 export interface DesiredTexts {
   readonly instances: string;
   readonly probe?: string;
+  readonly delivery?: string;
+  readonly prestage?: string;
 }
 
-/** Writes what a node is to have. */
+/** Writes what a node is to have. How bytes come is said only to a node that is to have artifacts. */
 export function desiredTexts(
   instances: readonly DesiredInstance[],
-  probe?: ProbePlan,
+  { probe, artifacts }: DesiredExtras = {},
 ): DesiredTexts {
-  const text = canonicalJson(instances);
-  return probe === undefined
-    ? { instances: text }
-    : { instances: text, probe: canonicalJson(probe) };
+  const { delivery, prestage = [] } = artifacts ?? {};
+  const namesArtifacts = prestage.length > 0 || instances.some((i) => i.artifacts !== undefined);
+  return {
+    instances: canonicalJson(instances),
+    ...(probe === undefined ? {} : { probe: canonicalJson(probe) }),
+    ...(delivery === undefined || !namesArtifacts ? {} : { delivery: canonicalJson(delivery) }),
+    ...(prestage.length === 0 ? {} : { prestage: canonicalJson(prestage) }),
+  };
 }
 
 /** One text per content: equal texts need no new revision. */
-export function desiredContent({ instances, probe }: DesiredTexts): string {
-  return probe === undefined ? instances : `{"instances":${instances},"probe":${probe}}`;
+export function desiredContent(texts: DesiredTexts): string {
+  const { instances, probe, delivery, prestage } = texts;
+  if (probe === undefined && delivery === undefined && prestage === undefined) return instances;
+  return objectText({ delivery, instances, prestage, probe });
+}
+
+/** An object of texts that are JSON already; its keys in the order given. */
+function objectText(members: Readonly<Record<string, string | undefined>>): string {
+  const said = Object.entries(members).filter(([, text]) => text !== undefined);
+  return `{${said.map(([key, text]) => `"${key}":${text}`).join(",")}}`;
 }
 
 /** The text that is signed and sent: the canonical JSON of a DesiredState. */
 export function desiredPayload(
   state: { readonly nodeId: string; readonly revision: number; readonly issuedAt: string },
-  { instances, probe }: DesiredTexts,
+  { instances, probe, delivery, prestage }: DesiredTexts,
 ): string {
-  const members = [
-    `"instances":${instances}`,
-    `"issuedAt":${canonicalJson(state.issuedAt)}`,
-    `"nodeId":${canonicalJson(state.nodeId)}`,
-    ...(probe === undefined ? [] : [`"probe":${probe}`]),
-    `"revision":${canonicalJson(state.revision)}`,
-  ];
-  return `{${members.join(",")}}`;
+  return objectText({
+    delivery,
+    instances,
+    issuedAt: canonicalJson(state.issuedAt),
+    nodeId: canonicalJson(state.nodeId),
+    prestage,
+    probe,
+    revision: canonicalJson(state.revision),
+  });
 }
 
 /** Names of the Secrets that the instances of an assignment read, in the instance's namespace. */
