@@ -1,12 +1,14 @@
 import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
+import { MANIFEST_SIGNATURE_CONTEXT } from "@flotilla/shared/protocol/down/artifact-offer";
 import { DESIRED_SIGNATURE_CONTEXT } from "@flotilla/shared/protocol/down/desired";
+import type { ManifestVerifier } from "../../app/delivery/ports.ts";
 import type { CredentialStore, SignatureVerifier } from "../../app/link/ports.ts";
 
 const KEY_ID_LENGTH = 16;
 const SIGNATURE_BYTES = 64;
 
-/** Checks desired states with the hub's Ed25519 key of enrolment. Never throws: what cannot be checked is not the hub's. */
-export class Ed25519Verifier implements SignatureVerifier {
+/** Checks what the hub signs with its Ed25519 key of enrolment. Never throws: what cannot be checked is not the hub's. */
+export class Ed25519Verifier implements SignatureVerifier, ManifestVerifier {
   readonly #credentials: Pick<CredentialStore, "load">;
   #known: { readonly pem: string; readonly key: KeyObject; readonly keyId: string } | undefined;
 
@@ -19,13 +21,24 @@ export class Ed25519Verifier implements SignatureVerifier {
     readonly signature: string;
     readonly keyId: string;
   }): boolean {
+    return this.#isSigned(DESIRED_SIGNATURE_CONTEXT + desired.payload, desired);
+  }
+
+  verifyManifest(manifest: {
+    readonly sha256: string;
+    readonly signature: string;
+    readonly keyId: string;
+  }): boolean {
+    return this.#isSigned(MANIFEST_SIGNATURE_CONTEXT + manifest.sha256, manifest);
+  }
+
+  #isSigned(text: string, by: { readonly signature: string; readonly keyId: string }): boolean {
     try {
       const known = this.#key();
-      const signature = Buffer.from(desired.signature, "base64");
-      if (known === undefined || desired.keyId !== known.keyId) return false;
+      const signature = Buffer.from(by.signature, "base64");
+      if (known === undefined || by.keyId !== known.keyId) return false;
       if (signature.length !== SIGNATURE_BYTES) return false;
-      const text = Buffer.from(DESIRED_SIGNATURE_CONTEXT + desired.payload);
-      return verify(null, text, known.key, signature);
+      return verify(null, Buffer.from(text), known.key, signature);
     } catch {
       return false;
     }

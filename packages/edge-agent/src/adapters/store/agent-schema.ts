@@ -71,4 +71,9 @@ export const AGENT_MIGRATIONS: readonly Migration[] = [
     `,
     down: "DROP TABLE blob; DROP TABLE memo; DROP TABLE slot;",
   },
+  {
+    name: "0004-transfers",
+    up: "CREATE TABLE transfer (target TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;",
+    down: "DROP TABLE transfer;",
+  },
 ];

@@ -20,13 +20,20 @@ export interface PeerAddress {
   readonly port: number;
 }
 
+export interface PeerProgress {
+  /** From the payload's begin, checked: what it gives to others. */
+  readonly availableBytes: number;
+  /** What has come to it, also of a block that is not whole. */
+  readonly receivedBytes: number;
+}
+
 export interface PeerSource extends RangeSource {
   readonly node: string;
-  /** Bytes of a payload, from its begin, that the peer has, checked. "absent": none, and it fetches it not. */
-  available(path: string, signal: AbortSignal): Promise<number | "absent">;
+  /** How far the peer is with a payload. "absent": it has none of it, and does not fetch it. */
+  progress(path: string, signal: AbortSignal): Promise<PeerProgress | "absent">;
   /**
-   * As `read`, but a peer that is fetching it may take so long until it has these bytes; `source-not-yet` (with
-   * `availableBytes` in its fields) when it does not have them then.
+   * As `read`, but a peer that is fetching it may take so long until it has these bytes; `source-not-yet`, with the fields of
+   * PeerProgress, when it does not have them then.
    */
   readWhenThere(request: Parameters<ByteSource["read"]>[0], waitMs: number): Promise<Uint8Array>;
 }
@@ -38,31 +45,59 @@ export interface SourceMaker {
   peer(address: PeerAddress): PeerSource;
 }
 
-/** Payloads and manifests that are kept for the nodes of the site, with a quota: what was used least recently goes first. */
+/**
+ * Payloads and manifests that are kept for the nodes of the site, with a quota: what was used least recently goes first. A cache:
+ * what is lost of it is fetched again.
+ */
 export interface PayloadShelf {
   /** Undefined when it is not kept, or not what its name says. */
   manifest(sha256: string): Promise<Uint8Array | undefined>;
+  /** Durable when it resolves. */
   keepManifest(sha256: string, bytes: Uint8Array): Promise<void>;
   /**
-   * Begins to keep a payload, or goes on with one of which a part is there. `check` says how many bytes from its begin are what was
-   * signed; the rest goes. Undefined when there is no room, also not after everything that nobody uses is gone.
+   * Begins to keep a payload, or goes on with one of which a part is there. `check` reads what is there and says how many bytes from
+   * the begin are what was signed; the rest goes. Undefined when the quota has no room for it.
    */
   open(
     payload: { readonly manifestSha256: string; readonly lengthBytes: number },
-    check: (read: (offset: number, length: number) => Promise<Uint8Array>) => Promise<number>,
+    check: PayloadCheck,
   ): Promise<KeptPayload | undefined>;
-  /** Bytes that are free beyond what the disk's reserve asks for may be used; told by the store of contents. */
-  readonly usedBytes: number;
+  /** Removes payloads that no transfer uses, the least recently used first, until so many bytes are gone; returns how many are. */
+  release(bytes: number): Promise<number>;
 }
+
+export type PayloadCheck = (availableBytes: number, read: KeptPayload["read"]) => Promise<number>;
 
 /** A payload that grows block by block. Others may read what is there. */
 export interface KeptPayload {
   readonly availableBytes: number;
   read(offset: number, length: number): Promise<Uint8Array>;
-  /** Durable when it resolves, and then there for others. */
+  /** Tells others that so many bytes have come, of which the last are not checked yet. */
+  received(bytes: number): void;
+  /** Durable when it resolves, and then there for others. Rejects with `disk-full`. */
   append(bytes: Uint8Array): Promise<void>;
-  /** The transfer is over for now; what is there stays. */
+  /** The transfer is over, for now or for good. */
   close(): Promise<void>;
+}
+
+/** What the server for other nodes of the site reads. */
+export interface ServedPayloads extends Pick<PayloadShelf, "manifest"> {
+  /** Undefined: not here, and not being fetched. */
+  find(manifestSha256: string): (PeerProgress & { readonly isGrowing: boolean }) | undefined;
+  /** Bytes below `availableBytes`. */
+  read(manifestSha256: string, offset: number, length: number): Promise<Uint8Array>;
+  /** Resolves when so many bytes are there, the payload grows no more, the time is over or the signal aborted. Never rejects. */
+  grown(
+    manifestSha256: string,
+    until: { readonly bytes: number; readonly waitMs: number; readonly signal: AbortSignal },
+  ): Promise<void>;
+}
+
+/** How much of this node's link others may have. */
+export interface PeerServing {
+  /** Resolves when so many bytes may be sent. Rejects with the signal's reason. */
+  share(bytes: number, signal: AbortSignal): Promise<void>;
+  served(bytes: number): void;
 }
 
 /** Transfers of files, over restarts. Each call is one durable transaction unless it runs inside the store's. */
