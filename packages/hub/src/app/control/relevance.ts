@@ -20,6 +20,7 @@ function decisivePart(object: AnyObject): unknown {
   if ((object.kind === "PriceList" || object.kind === "Queue") && "spec" in object)
     return { spec: object.spec };
   if (isRelease(object)) return withoutUse(object);
+  if (isSite(object)) return withoutHours(object);
   return isAssignment(object) ? withoutDetails(object) : object;
 }
 
@@ -29,6 +30,16 @@ function isNode(object: AnyObject): object is ObjectOf<"EdgeNode"> {
 
 function isRelease(object: AnyObject): object is ObjectOf<"Release"> {
   return object.kind === "Release";
+}
+
+function isSite(object: AnyObject): object is ObjectOf<"Site"> {
+  return object.kind === "Site";
+}
+
+/** How much it is used at which hour decides nothing that is placed. */
+function withoutHours({ metadata, spec, status }: ObjectOf<"Site">): unknown {
+  const { load: _load, ...rest } = status ?? {};
+  return { metadata: { ...metadata, resourceVersion: "" }, spec, status: rest };
 }
 
 /** Who holds it, and what deltas to it cost, decides nothing. */

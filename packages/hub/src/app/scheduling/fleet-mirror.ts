@@ -176,7 +176,7 @@ export class FleetMirror {
     const gone = type === "DELETED";
     if (isNode(object)) this.#followNode(object, { gone, matters }, noted);
     else if (isAssignment(object)) this.#followAssignment(object, { gone, matters, isOwn }, noted);
-    else if (isSite(object)) this.#followSite(object, gone, noted);
+    else if (isSite(object)) this.#followSite(object, { gone, matters }, noted);
     else if (isMovePlan(object)) this.#followMovePlan(object, gone, noted);
     else if (isOwn) return;
     else if (key.kind === "Application") noted.applications.add(`${key.namespace}/${key.name}`);
@@ -221,8 +221,12 @@ export class FleetMirror {
     if (before?.spec.node !== undefined) noted.roomMayHaveGrown = true;
   }
 
-  #followSite(site: ObjectOf<"Site">, gone: boolean, noted: Noted): void {
+  #followSite(site: ObjectOf<"Site">, { gone, matters }: Followed, noted: Noted): void {
     const { name } = site.metadata;
+    if (!matters && this.#sites.has(name)) {
+      this.#sites.set(name, site);
+      return;
+    }
     if (gone) {
       this.#sites.delete(name);
       this.#siteFacts.delete(name);

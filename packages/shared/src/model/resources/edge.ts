@@ -106,11 +106,21 @@ export const SiteLatency = Type.Object({
 });
 export type SiteLatency = Static<typeof SiteLatency>;
 
+/** How much the CPUs of a site's nodes are used in one hour of the day, on average over the days. */
+export const HourLoad = Type.Object({
+  /** Of the day, UTC. */
+  hour: Type.Integer({ minimum: 0, maximum: 23 }),
+  cpuRatio: Type.Number(),
+});
+export type HourLoad = Static<typeof HourLoad>;
+
 export const SiteStatus = Type.Object({
   /** Sorted by site. */
   latencies: Type.Optional(Type.Array(SiteLatency)),
   nodeCount: Type.Optional(Type.Integer()),
   readyNodeCount: Type.Optional(Type.Integer()),
+  /** Learned while there are releases to be prepared; sorted by hour. */
+  load: Type.Optional(Type.Array(HourLoad, { maxItems: 24 })),
   observedGeneration: Type.Optional(Type.Integer()),
   conditions: Type.Optional(Type.Array(Condition)),
 });
