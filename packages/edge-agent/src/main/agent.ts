@@ -96,6 +96,7 @@ program
   )
   .option("--disk-probe", "measure the disk's speed at each start")
   .option("--mqtt-url <url>", "where the broker is reached from here, when not as the hub says")
+  .option("--trust-root <file>", "1.root.json of the trust metadata (default: the hub's, once)")
   .option("--log-level <level>", "debug, info, warn, error or silent")
   .action(run);
 

@@ -13,6 +13,11 @@ export const AgentConfig = Type.Object(
     workDir: Type.Optional(Type.String({ minLength: 1 })),
     /** Where the broker is reached from here, when that is not what the hub said: a gateway, a tunnel. */
     mqttUrl: Type.Optional(Type.String({ pattern: "^mqtts://[^/]+$" })),
+    /**
+     * First root of trust metadata (`1.root.json`). Absent: the one that the hub gives, once. Another file than before, by other
+     * owners, begins trust anew.
+     */
+    trustRoot: Type.Optional(Type.String({ minLength: 1 })),
     /** Whether the disk's speed is measured at each start: 64 durable writes of 4 KiB at most. */
     diskProbe: Type.Boolean({ default: false }),
     logLevel: Type.Unsafe<string>({ enum: [...LOG_LEVELS], type: "string", default: "info" }),

@@ -29,6 +29,7 @@ import { DiskReserve } from "../adapters/store/disk-reserve.ts";
 import { SqliteAgentStore } from "../adapters/store/sqlite-agent-store.ts";
 import { lockStateDir } from "../adapters/store/state-lock.ts";
 import { SystemdNotifier } from "../adapters/systemd/notify.ts";
+import { TRUST_METRICS } from "../app/artifact/metrics.ts";
 import { CapacityCollector } from "../app/capacity/capacity-collector.ts";
 import { CAPACITY_METRICS } from "../app/capacity/metrics.ts";
 import { EnrolmentService } from "../app/enrolment/enrolment-service.ts";
@@ -56,6 +57,7 @@ export const AGENT_METRICS: readonly MetricDefinition[] = [
   ...LINK_METRICS,
   ...MEASURES_METRICS,
   ...RECONCILE_METRICS,
+  ...TRUST_METRICS,
 ];
 
 /** Passes of the reconciler older than this are stale: systemd's watchdog is not fed any more. */

@@ -300,6 +300,7 @@ export class TrustMetadata {
     request: { readonly path: string; readonly bytesMax: number },
     signal: AbortSignal,
   ): Promise<Uint8Array | "absent"> {
+    signal.throwIfAborted();
     const limit = new AbortController();
     const done = new AbortController();
     const tooSlow = new CodedError<ByteSourceErrorCode>(
