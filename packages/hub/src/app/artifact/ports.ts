@@ -31,6 +31,17 @@ export interface StoredBlob {
   readonly storedWallMs: number;
 }
 
+/** Which contents are there: of BlobStore what the state of releases is told from. */
+export type StoredContents = Pick<BlobStore, "sizeOf" | "onStored">;
+
+/** What published trust metadata lists. The trust publisher knows. */
+export interface SignedTargets {
+  /** Whether it lists this file with this length and digest. */
+  isSigned(target: string, length: number, sha256: string): boolean;
+  /** Called after each publication. Returns the unsubscriber. */
+  onPublished(listener: () => void): () => void;
+}
+
 /** Trust metadata files as nodes fetch them: `5.root.json`, `timestamp.json`, … */
 export interface MetadataStore {
   /** Undefined when there is none. */
@@ -69,6 +80,18 @@ export type ArtifactStoreErrorCode =
   | "artifact-quota"
   /** A payload is larger than `artifactCacheBytes`. */
   | "artifact-cache-full";
+
+/** Takes files of the hub's machine into the store of contents, away from the event loop. */
+export interface FileTaker {
+  /**
+   * Stores what is in the file now, and says what that is. Rejects with a CodedError: `upload-too-long` above `bytesMax`,
+   * `upload-altered` when it changes meanwhile, `artifact-quota`, `disk-full`, `artifact-server-died`.
+   */
+  take(
+    path: string,
+    bytesMax: number,
+  ): Promise<{ readonly sha256: string; readonly length: number }>;
+}
 
 /** Bytes of what nodes may fetch, read off the event loop. */
 export interface ServedBytes {
@@ -123,4 +146,18 @@ export interface EncodedDelta {
   /** Most memory that the decoder needs above the runtime. */
   readonly decoderMemoryBytes: number;
   readonly codecs: readonly string[];
+}
+
+/** Where the index of deltas lies: one text, replaced whole and durably. Throws as files do. */
+export interface DeltaIndexFile {
+  read(): string | undefined;
+  write(text: string): void;
+}
+
+/** Signs manifests of deltas, with the key that nodes keep since enrolment. */
+export interface ManifestSigner {
+  /** First 16 hexadecimal digits of the SHA-256 of the SPKI DER. */
+  readonly keyId: string;
+  /** Base64 of the Ed25519 signature over MANIFEST_SIGNATURE_CONTEXT + the manifest's SHA-256 in hexadecimal. */
+  signManifest(manifestSha256: string): string;
 }

@@ -62,16 +62,18 @@ export interface Choice {
  * for nothing can be compared with it then.
  */
 export function choose(wish: Wish, made: readonly MadeDelta[]): Choice | undefined {
-  const usable = made.filter((m) => !wish.failed.has(m.manifestSha256) && isFor(wish, m));
-  const wholes = usable.filter((m) => m.base === undefined && m.target === wish.target);
-  const full = bestFull(wish, wholes);
+  const suited = made.filter((m) => isFor(wish, m));
+  const usable = suited.filter((m) => !wish.failed.has(m.manifestSha256));
+  const isWhole = (m: MadeDelta): boolean => m.base === undefined && m.target === wish.target;
+  const wholes = usable.filter(isWhole);
+  const full = bestFull(wish, wholes) ?? bestFull(wish, suited.filter(isWhole));
   if (full === undefined) return undefined;
   const steps = shortestWay(
     wish,
     usable.filter((m) => m.memoryBytes <= wish.memoryBytes),
   );
   const bytes = totalOf(steps ?? []);
-  const least = Math.min(...wholes.map(bytesOf));
+  const least = Math.min(bytesOf(full), ...wholes.map(bytesOf));
   if (steps !== undefined && bytes < DELTA_SHARE_MAX * least)
     return { kind: steps.length === 1 ? "delta" : "chain", steps, bytes };
   return { kind: "full", steps: [full], bytes: bytesOf(full) };
