@@ -4,6 +4,7 @@ import type { ArtifactOffer } from "@flotilla/shared/protocol/down/artifact-offe
 import type { ArtifactGet } from "@flotilla/shared/protocol/up/artifact-get";
 import type { TrustedTarget, TrustState } from "@flotilla/shared/trust/state";
 import type { SlotName, SlotRecord } from "../../domain/artifact/slot-record.ts";
+import type { LockFile } from "../../domain/artifact/update-lock.ts";
 
 /** A place that bytes of the artifact server can be had from: the server itself, a peer, the MQTT link. */
 export interface ByteSource {
@@ -290,6 +291,26 @@ export interface SlotDisk {
   /** Both halves and `current`. No error when there is nothing. */
   remove(slotKey: string): void;
 }
+
+export type { LockFile };
+
+/** Looks for the lock file of a workload. Never throws. */
+export interface LockFileReader {
+  /** `path` as the workload has it in FLOTILLA_UPDATE_LOCK; undefined: no such file. */
+  read(path: string): LockFile | undefined;
+}
+
+/** Tells a workload over HTTP that its files are others now. Never throws. */
+export interface ReloadPoster {
+  /** A POST without a body, on the node's workload address. `ok`: it answered 2xx within RELOAD_TIMEOUT_MS. */
+  post(
+    to: { readonly port: number; readonly path: string },
+    signal: AbortSignal,
+  ): Promise<{ readonly ok: boolean; readonly message: string }>;
+}
+
+/** Longest wait for the answer to a reload. */
+export const RELOAD_TIMEOUT_MS = 30_000;
 
 /** Carries out one step of an offer in a worker: base and payload → part of the target. Resumes at a block. */
 export interface PatchWorker {

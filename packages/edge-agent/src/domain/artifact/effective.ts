@@ -10,7 +10,7 @@ import {
   goodSlot,
   type SlotName,
   type SlotRecord,
-  slotOf,
+  usableSlot,
 } from "./slot-record.ts";
 import type { ActiveLock } from "./update-lock.ts";
 
@@ -19,6 +19,9 @@ import type { ActiveLock } from "./update-lock.ts";
  * last was, or is held back when it never ran; one whose new artifacts failed here goes on with the last good ones. Whatever this
  * returns was asked for by some accepted desired state.
  */
+
+/** Said while the files of a slot are read once more before they are used. */
+export const CHECKING = "its files are being checked";
 
 /** What is known of one instance. */
 export interface InstanceFacts {
@@ -63,21 +66,24 @@ function withoutLock(facts: InstanceFacts, setOf: SetDigest): Choice {
   const current = slots === undefined ? undefined : currentContents(slots);
   const good = goodContents(slots);
   const failure = failureOf(slots, set);
-  if (failure !== undefined && good !== undefined && good.set !== set)
-    return { run: good.desired, hold: rolledBack(facts, failure) };
-  if (slots?.phase === "rolling-back" && good !== undefined)
-    return { run: good.desired, hold: pending(facts, "the last good artifacts come back first") };
+  if (slots?.phase === "rolling-back" && good !== undefined) {
+    const hold =
+      failure === undefined
+        ? pending(facts, "the last good artifacts come back first")
+        : rolledBack(facts, failure);
+    return { run: good.desired, hold };
+  }
   if (current?.set === set) return { run: wanted };
-  if (slots?.phase === "trial" && slots.trial?.failing === undefined)
-    return {
-      run: asItWas(facts, setOf),
-      hold: pending(facts, `the trial of ${changeText(current?.desired)} comes first`),
-    };
-  const slot = slotOf(slots, set);
+  if (slots?.phase === "trial" && slots.trial?.failing === undefined) {
+    const why = `the trial of ${changeText(current?.desired)} comes first`;
+    return { run: asItWas(facts, setOf), hold: pending(facts, why) };
+  }
+  if (failure !== undefined && good !== undefined)
+    return { run: asItWas(facts, setOf), hold: rolledBack(facts, failure) };
+  const slot = usableSlot(slots, set);
   if (slot === undefined) return { run: asItWas(facts, setOf), hold: pending(facts) };
-  const hasRun = facts.record !== undefined;
-  if (hasRun && !facts.isChecked(slot))
-    return { run: asItWas(facts, setOf), hold: pending(facts, "its files are being checked") };
+  if (facts.record !== undefined && !facts.isChecked(slot))
+    return { run: asItWas(facts, setOf), hold: pending(facts, CHECKING) };
   return { run: wanted };
 }
 

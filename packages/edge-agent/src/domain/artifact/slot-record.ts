@@ -110,11 +110,17 @@ export function goodSlot(record: SlotRecord): SlotName | undefined {
   return record[other]?.isGood === true ? other : undefined;
 }
 
-/** The slot that holds this set whole; the current one is preferred. */
-export function slotOf(record: SlotRecord | undefined, set: string): SlotName | undefined {
+/**
+ * The slot from which an instance may be run with this set: the current one, the one that is prepared to become it, the one that is
+ * gone back to. Whatever else lies whole is made ready first.
+ */
+export function usableSlot(record: SlotRecord | undefined, set: string): SlotName | undefined {
   if (record === undefined) return undefined;
-  const { current = "a" } = record;
-  return [current, otherSlot(current)].find((slot) => record[slot]?.set === set);
+  const { current, next, phase } = record;
+  const good = phase === "rolling-back" ? goodSlot(record) : undefined;
+  const ready = phase === "prepared" || phase === "switching" ? next : undefined;
+  const slots = phase === "rolling-back" ? [good] : [current, ready];
+  return slots.find((slot) => slot !== undefined && record[slot]?.set === set);
 }
 
 /** What failed of a set here; undefined: nothing. */
