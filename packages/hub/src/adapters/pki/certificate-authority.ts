@@ -168,7 +168,7 @@ export class FileCertificateAuthority implements CertificateAuthority {
    * of the own machine are always in it.
    */
   async serverCredentials(request: {
-    readonly name: "api" | "broker";
+    readonly name: "api" | "broker" | "artifacts";
     /** Host names and IP addresses that clients connect to. */
     readonly hosts: readonly string[];
   }): Promise<ServerCredentials> {
