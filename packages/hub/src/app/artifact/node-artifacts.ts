@@ -34,12 +34,13 @@ export class NodeArtifacts implements DesiredArtifacts {
   }
 
   /** Nodes that get bytes otherwise from now on: those of a site that changed, and one that is of another site now. */
-  #touched({ key, object, previous }: LogEntry): readonly string[] {
+  #touched({ key, object, previous, type }: LogEntry): readonly string[] {
     if (isNode(object))
       return isNode(previous) && previous.spec.site !== object.spec.site ? [key.name] : [];
     if (!isSite(object)) return [];
     const before = isSite(previous) ? previous.spec.delivery : undefined;
-    if (jsonEqual(object.spec.delivery ?? {}, before ?? {})) return [];
+    const isSame = type !== "DELETED" && jsonEqual(object.spec.delivery ?? {}, before ?? {});
+    if (isSame) return [];
     return this.#deps.store
       .list("EdgeNode")
       .filter((n) => n.spec.site === key.name)

@@ -23,7 +23,7 @@ import { PassLoop } from "../control/pass-loop.ts";
 import { concerns } from "../control/relevance.ts";
 import type { Sha256 } from "../desired/ports.ts";
 import { isAssignment } from "../node/node-assignments.ts";
-import type { AnyObject, LogEntry, ResourceStore, StoredDesired } from "../resources/ports.ts";
+import type { LogEntry, ResourceStore, StoredDesired } from "../resources/ports.ts";
 import type { Scheduler } from "../scheduling/scheduler.ts";
 import { SiteLoads } from "./site-loads.ts";
 
@@ -227,23 +227,11 @@ function isRelevant(entry: LogEntry): boolean {
   const { object, previous, type } = entry;
   if (type === "MODIFIED" && isAssignment(object) && previous !== undefined)
     return isAssignment(previous) && !jsonEqual(needsPart(object), needsPart(previous));
-  return concerns(entry, KINDS_SEEN) && !isLoadOnly(object, previous);
+  return concerns(entry, KINDS_SEEN);
 }
 
 function needsPart({ spec }: ObjectOf<"Assignment">): unknown {
   return { node: spec.node, artifacts: spec.desired.artifacts };
-}
-
-/** The load of a site, which is written here, is no news. */
-function isLoadOnly(object: AnyObject, previous: AnyObject | undefined): boolean {
-  return (
-    object.kind === "Site" &&
-    previous !== undefined &&
-    jsonEqual(
-      { ...object, status: undefined, metadata: object.metadata.generation },
-      { ...previous, status: undefined, metadata: previous.metadata.generation },
-    )
-  );
 }
 
 interface PrestagerDeps {

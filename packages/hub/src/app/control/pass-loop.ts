@@ -60,6 +60,12 @@ export class PassLoop implements Service {
     }
   }
 
+  /** Something that is not in the log has changed: another pass. */
+  wake(): void {
+    this.#isDirty = true;
+    this.#wake?.();
+  }
+
   /** Boot clock at which the next one may begin. */
   async #pass(signal: AbortSignal): Promise<number> {
     const { clock, metrics } = this.#deps;

@@ -103,6 +103,10 @@ export class FleetMirror {
     return this.#nodes.keys();
   }
 
+  nodesOfSite(site: string): Iterable<string> {
+    return this.#nodesOfSite.get(site) ?? [];
+  }
+
   nodeObjectOf(name: string): ObjectOf<"EdgeNode"> | undefined {
     return this.#nodes.get(name);
   }
