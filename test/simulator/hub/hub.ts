@@ -178,9 +178,11 @@ export class HubHost implements MachineTime {
       sha256,
       events,
     });
+    // The simulated fleet has no artifacts: nobody asks.
+    const artifacts = { asked: () => {} };
     const uplink = new IngestService(
       {},
-      { ...deps, link, codec, leases, assignments, events, desired, logs },
+      { ...deps, link, codec, leases, assignments, events, desired, artifacts, logs },
     );
     const admission = new StoreAdmission({}, deps);
     const broker = new SimBroker(

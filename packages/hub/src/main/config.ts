@@ -8,6 +8,11 @@ import { type Static, Type } from "typebox";
 /** `host:port`; an IPv6 host stands in brackets. */
 const Address = Type.String({ pattern: "^(\\[[0-9a-fA-F:.]+\\]|[A-Za-z0-9.-]+):[0-9]{1,5}$" });
 
+/** Contents of artifacts may take 20 GiB. */
+export const ARTIFACT_QUOTA_BYTES_DEFAULT: number = 20 * 1024 ** 3;
+/** Deltas and whole files that lie ready may take 10 GiB. */
+export const ARTIFACT_CACHE_BYTES_DEFAULT: number = 10 * 1024 ** 3;
+
 /** Everything that can be set, by `--flag` or in the JSON file of `--config`. docs/operations.md lists it. */
 export const HubConfig = Type.Object(
   {
@@ -19,6 +24,12 @@ export const HubConfig = Type.Object(
     mqttAdvertise: Type.Optional(Address),
     /** Where price files of SchedulingProfiles are read from; default: `prices` in dataDir. */
     priceDir: Type.Optional(Type.String({ minLength: 1 })),
+    /** Most bytes of contents of artifacts. */
+    artifactQuotaBytes: Type.Integer({ minimum: 1, default: ARTIFACT_QUOTA_BYTES_DEFAULT }),
+    /** Most bytes of deltas and whole files that lie ready for nodes. */
+    artifactCacheBytes: Type.Integer({ minimum: 1, default: ARTIFACT_CACHE_BYTES_DEFAULT }),
+    /** How many deltas are made at a time; default: one fewer than there are processors, at least one. */
+    deltaWorkers: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
     logLevel: Type.Unsafe<string>({ enum: [...LOG_LEVELS], type: "string", default: "info" }),
   },
   { additionalProperties: false },

@@ -58,6 +58,9 @@ const program = new Command("flotilla-hub")
   .option("--api-advertise <host:port>", "address of the API as nodes and people reach it")
   .option("--mqtt-advertise <host:port>", "address of the broker as nodes reach it")
   .option("--price-dir <path>", "where price files of SchedulingProfiles are read from")
+  .option("--artifact-quota-bytes <count>", "most bytes of contents of artifacts (default 20 GiB)")
+  .option("--artifact-cache-bytes <count>", "most bytes of deltas that lie ready (default 10 GiB)")
+  .option("--delta-workers <count>", "how many deltas are made at a time")
   .option("--log-level <level>", "debug, info, warn, error or silent")
   .action(async (flags: Readonly<Record<string, unknown>>) => {
     process.exitCode = await run(flags).catch(explain);

@@ -61,6 +61,7 @@ import { Scheduler } from "../app/scheduling/scheduler.ts";
 import { ValueService } from "../app/scheduling/value-service.ts";
 import { WhatIf } from "../app/scheduling/what-if.ts";
 import { openAdminAccess } from "./admin-access.ts";
+import { ARTIFACT_METRICS, makeArtifacts } from "./artifact-wiring.ts";
 import { type HubConfig, splitAddress } from "./config.ts";
 import { LateLink } from "./late-link.ts";
 import { CertificateKeeper, listenerService } from "./lifecycle.ts";
@@ -69,6 +70,7 @@ import { HUB_VERSION } from "./version.ts";
 /** Every metric of the hub; docs/metrics.md lists them. */
 export const HUB_METRICS: readonly MetricDefinition[] = [
   ...APPLICATION_METRICS,
+  ...ARTIFACT_METRICS,
   ...BROKER_METRICS,
   ...CONTROL_METRICS,
   ...DEFRAGMENT_METRICS,
@@ -149,50 +151,73 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
     sha256,
     events,
   });
+  const artifacts = makeArtifacts(config, { ...deps, link, events, signer });
   const ingest = new IngestService(
     {},
-    { ...deps, link, codec: new Codec(), leases, assignments, events, desired, logs },
+    {
+      ...deps,
+      link,
+      codec: new Codec(),
+      leases,
+      assignments,
+      events,
+      desired,
+      artifacts: artifacts.questions,
+      logs,
+    },
   );
   const scheduler = new Scheduler(deps);
-  const queues = new QueueStatusWriter(deps);
   const services: readonly Service[] = [
     new StoreMaintenance(deps),
     events,
     new LeaseSweep({}, { ...deps, leases, events }),
     desired,
-    new NamespaceCleaner(deps),
-    new FleetController({}, { ...deps, events }),
-    queues,
-    new DeviceWatch({}, { ...deps, events }),
-    new ApplicationController(
-      {},
-      {
-        ...deps,
-        events,
-        sha256,
-        scheduler,
-        defragmenter: new Defragmenter({ ...deps, events, sha256, scheduler }),
-        queues,
-        turn: () => setImmediate(),
-      },
-    ),
-    new ValueService({
-      ...deps,
-      scheduler,
-      solve: solveLinearProgram,
-      turn: () => setImmediate(),
-    }),
-    new Autoscaler({}, { ...deps, events }),
-    new PriceFeeds({ ...deps, events, source: new UrlPriceSource({ directory: priceDir }) }),
-    new GarbageCollector({}, { ...deps, events }),
-    new NoticeController({}, deps),
+    ...makeControllers({ priceDir }, { ...deps, events, sha256, scheduler }),
+    ...artifacts.services,
   ];
   const heardWallMs = (nodeName: string): number | undefined => {
     const ageMs = leases.ageMs(nodeName, deps.clock.bootMs());
     return ageMs === undefined ? undefined : deps.clock.wallMs() - ageMs;
   };
   const placement = new WhatIf({ ...deps, scheduler, sha256 });
-  return { link, crypto, signer, events, logs, ingest, placement, services, heardWallMs };
+  return {
+    link,
+    crypto,
+    signer,
+    events,
+    logs,
+    ingest,
+    placement,
+    artifacts,
+    services,
+    heardWallMs,
+  };
+}
+
+/** Everything that keeps objects as they are asked to be. */
+function makeControllers(
+  options: { readonly priceDir: string },
+  deps: HubPlatform & {
+    readonly store: SqliteResourceStore;
+    readonly events: EventRecorder;
+    readonly sha256: (text: string) => string;
+    readonly scheduler: Scheduler;
+  },
+): readonly Service[] {
+  const queues = new QueueStatusWriter(deps);
+  const turn = (): Promise<void> => setImmediate();
+  return [
+    new NamespaceCleaner(deps),
+    new FleetController({}, deps),
+    queues,
+    new DeviceWatch({}, deps),
+    new ApplicationController({}, { ...deps, defragmenter: new Defragmenter(deps), queues, turn }),
+    new ValueService({ ...deps, solve: solveLinearProgram, turn }),
+    new Autoscaler({}, deps),
+    new PriceFeeds({ ...deps, source: new UrlPriceSource({ directory: options.priceDir }) }),
+    new GarbageCollector({}, deps),
+    new NoticeController({}, deps),
+  ];
 }
 
 interface ListenerDeps extends HubPlatform {

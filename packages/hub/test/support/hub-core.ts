@@ -84,7 +84,8 @@ export function hubCore(store: ResourceStore, clock: ManualClock = new ManualClo
   const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
   const desired = new DesiredService({ ...shared, probes, signer, sha256 });
   const logs = new LogService(shared);
-  const ingest = new IngestService({}, { ...shared, codec: new Codec(), desired, logs });
+  const artifacts = { asked: () => {} };
+  const ingest = new IngestService({}, { ...shared, codec: new Codec(), desired, artifacts, logs });
   const sweep = new LeaseSweep({}, shared);
   return { ...shared, events, ingest, desired, logs, sweep };
 }

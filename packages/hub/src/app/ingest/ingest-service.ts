@@ -47,7 +47,7 @@ interface Deps {
     answerDesiredGet(nodeId: NodeId, haveRevision: number): DownMessage | undefined;
   };
   /** Answers what nodes ask about artifacts; never throws. */
-  readonly artifacts?: { asked(nodeId: NodeId, message: ArtifactQuestion): void };
+  readonly artifacts: { asked(nodeId: NodeId, message: ArtifactQuestion): void };
   readonly logs: {
     chunkArrived(nodeId: NodeId, message: LogChunkMessage): void;
     sessionEnded(nodeId: NodeId): void;
@@ -263,7 +263,7 @@ export class IngestService implements UplinkHandler {
         return answer === undefined ? undefined : this.#send(effect.nodeId, answer);
       }
       case "artifact-question":
-        return this.#deps.artifacts?.asked(effect.nodeId, effect.message);
+        return this.#deps.artifacts.asked(effect.nodeId, effect.message);
       case "log-chunk":
         return logs.chunkArrived(effect.nodeId, effect.message);
     }
