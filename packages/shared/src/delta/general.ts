@@ -62,7 +62,7 @@ export class GeneralEncoder {
         ),
     );
     if (!isWorth(copies, target.size)) return undefined;
-    const map = programMapOf(images, copies);
+    const map = programMapOf(images, copies, { base, target });
     const coded = writeProgramMap(map, this.#compressor);
     if (coded === undefined) return undefined;
     const mapBytes = mapMemoryBytes(coded.length);

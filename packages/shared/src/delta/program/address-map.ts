@@ -1,15 +1,13 @@
 import type { OldToNew } from "./copy-map.ts";
 import type { AddressSpace } from "./image.ts";
-
-/** Targets that are remembered for the rest of a block, at most. */
-const MAX_LEARNED = 200_000;
+import { Learned } from "./learned.ts";
 
 /** Foretells to which address of the new program an address of the old one went. */
 export class AddressMap {
   readonly #old: AddressSpace;
   readonly #new: AddressSpace;
   readonly #places: OldToNew;
-  readonly #learned = new Map<number, number>();
+  readonly #learned = new Learned();
 
   constructor(
     spaces: { readonly old: AddressSpace; readonly new: AddressSpace },
@@ -41,6 +39,6 @@ export class AddressMap {
 
   /** What turned out: the next reference to the same address is foretold by it. */
   learn(address: number, found: number): void {
-    if (this.#learned.size < MAX_LEARNED) this.#learned.set(address, found);
+    this.#learned.set(address, found);
   }
 }

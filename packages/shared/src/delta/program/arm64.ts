@@ -7,7 +7,21 @@ export interface Guess {
   word: number;
   /** Address that the old instruction refers to; learned from when the guess was wrong. */
   target: number;
+  /** Where the instruction lies in both programs; set before a guess. */
+  oldAddress: number;
+  newAddress: number;
 }
+
+interface Field {
+  readonly shift: number;
+  readonly bits: number;
+  readonly kind: number;
+}
+
+const BRANCH: Field = { shift: 0, bits: 26, kind: 1 };
+const CONDITIONAL: Field = { shift: 5, bits: 19, kind: 5 };
+const LITERAL: Field = { shift: 5, bits: 19, kind: 6 };
+const TEST_BIT: Field = { shift: 5, bits: 14, kind: 7 };
 
 const LOOK_AROUND = 12;
 const PAGE = 4096;
@@ -22,62 +36,48 @@ export class Arm64 {
     this.#map = map;
   }
 
-  /** Foretells the word at `at` of `old` (little endian), which lies at the two addresses. */
-  guess(
-    old: Uint8Array,
-    at: number,
-    addresses: { readonly old: number; readonly new: number },
-    into: Guess,
-  ): void {
+  /** Foretells the word at `at` of `old` (little endian). */
+  guess(old: Uint8Array, at: number, into: Guess): void {
     const word = wordAt(old, at);
     into.kind = 0;
     into.word = word;
     const top = word >>> 24;
-    if ((word & 0x7c000000) === 0x14000000)
-      this.#relative(word, addresses, { shift: 0, bits: 26, kind: 1 }, into);
-    else if ((word & 0x9f000000) >>> 0 === 0x90000000) this.#adrp(old, at, addresses, into);
-    else if (top === 0x91 || (word & 0x3b000000) === 0x39000000)
-      this.#low(old, at, addresses, into);
+    if ((word & 0x7c000000) === 0x14000000) this.#relative(word, BRANCH, into);
+    else if ((word & 0x9f000000) >>> 0 === 0x90000000) this.#adrp(old, at, into);
+    else if (top === 0x91 || (word & 0x3b000000) === 0x39000000) this.#low(old, at, into);
     else if (top === 0x54 || (word & 0x7e000000) === 0x34000000)
-      this.#relative(word, addresses, { shift: 5, bits: 19, kind: 5 }, into);
-    else if ((word & 0x3b000000) === 0x18000000)
-      this.#relative(word, addresses, { shift: 5, bits: 19, kind: 6 }, into);
-    else if ((word & 0x7e000000) === 0x36000000)
-      this.#relative(word, addresses, { shift: 5, bits: 14, kind: 7 }, into);
-    else if ((word & 0x9f000000) === 0x10000000) this.#adr(word, addresses, into);
+      this.#relative(word, CONDITIONAL, into);
+    else if ((word & 0x3b000000) === 0x18000000) this.#relative(word, LITERAL, into);
+    else if ((word & 0x7e000000) === 0x36000000) this.#relative(word, TEST_BIT, into);
+    else if ((word & 0x9f000000) === 0x10000000) this.#adr(word, into);
   }
 
-  #relative(
-    word: number,
-    addresses: { old: number; new: number },
-    field: { shift: number; bits: number; kind: number },
-    into: Guess,
-  ): void {
-    const mask = (1 << field.bits) - 1;
-    const distance = signed((word >>> field.shift) & mask, field.bits) * 4;
-    const target = addresses.old + distance;
+  #relative(word: number, { shift, bits, kind }: Field, into: Guess): void {
+    const mask = (1 << bits) - 1;
+    const distance = signed((word >>> shift) & mask, bits) * 4;
+    const target = into.oldAddress + distance;
     const moved = this.#map.at(target);
     if (moved === undefined) return;
-    into.kind = field.kind;
+    into.kind = kind;
     into.target = target;
-    const guessed = ((moved - addresses.new) / 4) & mask;
-    into.word = ((word & ~(mask << field.shift)) | (guessed << field.shift)) >>> 0;
+    const guessed = ((moved - into.newAddress) / 4) & mask;
+    into.word = ((word & ~(mask << shift)) | (guessed << shift)) >>> 0;
   }
 
-  #adr(word: number, addresses: { old: number; new: number }, into: Guess): void {
+  #adr(word: number, into: Guess): void {
     const distance = signed(((word >>> 3) & 0x1ffffc) | ((word >>> 29) & 3), 21);
-    const target = addresses.old + distance;
+    const target = into.oldAddress + distance;
     const moved = this.#map.at(target);
     if (moved === undefined) return;
     into.kind = 8;
     into.target = target;
-    into.word = withAdrDistance(word, moved - addresses.new);
+    into.word = withAdrDistance(word, moved - into.newAddress);
   }
 
-  #adrp(old: Uint8Array, at: number, addresses: { old: number; new: number }, into: Guess): void {
+  #adrp(old: Uint8Array, at: number, into: Guess): void {
     const word = wordAt(old, at);
     const register = word & 31;
-    const page = pageOf(addresses.old) + pagesOf(word) * PAGE;
+    const page = pageOf(into.oldAddress) + pagesOf(word) * PAGE;
     let target = page;
     for (let i = 1; i <= LOOK_AROUND && at + 4 * i + 4 <= old.length; i++) {
       const next = wordAt(old, at + 4 * i);
@@ -91,10 +91,10 @@ export class Arm64 {
     if (moved === undefined) return;
     into.kind = 2;
     into.target = target;
-    into.word = withAdrDistance(word, (pageOf(moved) - pageOf(addresses.new)) / PAGE);
+    into.word = withAdrDistance(word, (pageOf(moved) - pageOf(into.newAddress)) / PAGE);
   }
 
-  #low(old: Uint8Array, at: number, addresses: { old: number; new: number }, into: Guess): void {
+  #low(old: Uint8Array, at: number, into: Guess): void {
     const word = wordAt(old, at);
     const low = lowPartOf(word);
     if (low < 0) return;
@@ -102,7 +102,7 @@ export class Arm64 {
     for (let i = 1; i <= LOOK_AROUND && at - 4 * i >= 0; i++) {
       const before = wordAt(old, at - 4 * i);
       if ((before & 0x9f000000) >>> 0 !== 0x90000000 || (before & 31) !== register) continue;
-      const target = pageOf(addresses.old - 4 * i) + pagesOf(before) * PAGE + low;
+      const target = pageOf(into.oldAddress - 4 * i) + pagesOf(before) * PAGE + low;
       const moved = this.#map.at(target);
       if (moved === undefined) return;
       const scale = scaleOf(word);

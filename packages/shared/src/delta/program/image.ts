@@ -3,7 +3,7 @@ import { MAX_FILE_BYTES } from "../limits.ts";
 import type { RandomAccess } from "../random-access.ts";
 
 /** Instruction sets whose addresses the codec foretells. The numbers stand in the format. */
-export const ARCHITECTURES = { none: 0, arm64: 1, x64: 2 } as const;
+export const ARCHITECTURES = { none: 0, arm64: 1, x64: 2, wasm: 3 } as const;
 export type Architecture = keyof typeof ARCHITECTURES;
 
 /** A part of a program that is loaded (a section, or a segment where there are no sections): where it lies in the file and where in memory. */
@@ -32,11 +32,13 @@ const SHF_ALLOC = 2;
 const SHF_EXECINSTR = 4;
 
 /**
- * Reads the heads of an ELF file (64 bit, little endian); anything else is an image without architecture and segments.
- * Sections are taken where there are some: they tell code from the constants beside it.
+ * Reads the heads of an ELF file (64 bit, little endian) or a WebAssembly module; anything else is an image without
+ * architecture and segments. Sections are taken where there are some: they tell code from the constants beside it.
  */
 export function imageOf(file: RandomAccess): Image {
   if (file.size < HEAD_BYTES) return NO_IMAGE;
+  const module = wasmCodeOf(file);
+  if (module !== undefined) return { architecture: "wasm", segments: [module] };
   const head = viewOf(file.read(0, HEAD_BYTES));
   if (head.getUint32(0) !== 0x7f454c46 || head.getUint8(4) !== 2 || head.getUint8(5) !== 1)
     return NO_IMAGE;
@@ -56,6 +58,31 @@ export function imageOf(file: RandomAccess): Image {
   }).flatMap(segmentOfProgram);
   const segments = (sections.length > 1 ? sections : loaded).filter((s) => fits(s, file.size));
   return { architecture, segments: segments.slice(0, MAX_SEGMENTS_OF_IMAGE) };
+}
+
+const WASM_SECTION_HEAD_BYTES = 6;
+const WASM_CODE_SECTION = 10;
+const MAX_WASM_SECTIONS = 1000;
+
+/** The code section of a WebAssembly module; its addresses are places in the file, which nothing in it refers to. */
+function wasmCodeOf(file: RandomAccess): Segment | undefined {
+  const head = viewOf(file.read(0, 8));
+  if (head.getUint32(0) !== 0x0061736d || head.getUint32(4, true) !== 1) return undefined;
+  let at = 8;
+  for (let i = 0; i < MAX_WASM_SECTIONS && at + WASM_SECTION_HEAD_BYTES <= file.size; i++) {
+    const bytes = file.read(at, WASM_SECTION_HEAD_BYTES);
+    let length = 0;
+    let size = 0;
+    do {
+      size += 1;
+      length += ((bytes[size] ?? 0) & 127) * 128 ** (size - 1);
+    } while (size < 5 && (bytes[size] ?? 0) >= 128);
+    const offset = at + 1 + size;
+    if (bytes[0] === WASM_CODE_SECTION && length > 0 && offset + length <= file.size)
+      return { offset, length, address: offset, memoryLength: length, executable: true };
+    at = offset + length;
+  }
+  return undefined;
 }
 
 interface Table {

@@ -146,7 +146,12 @@ function placeOf(ranges: readonly BaseRange[], piece: Piece): number {
 
 function surroundingsOf(map: ProgramMap): StepSurroundings {
   const spaces = { old: new AddressSpace(map.old), new: new AddressSpace(map.new) };
-  return { architecture: map.architecture, spaces, map: new AddressMap(spaces, map.places) };
+  return {
+    architecture: map.architecture,
+    spaces,
+    map: new AddressMap(spaces, map.places),
+    wasm: map.wasm,
+  };
 }
 
 /** A larger base is not worth the time as dictionary of new bytes. */

@@ -2,6 +2,7 @@ import { ByteReader, ByteWriter } from "../bytes.ts";
 import type { Compressor } from "../compressor.ts";
 import { corrupt, unsupported } from "../errors.ts";
 import { MAX_MAP_BYTES } from "../limits.ts";
+import type { RandomAccess } from "../random-access.ts";
 import { type CopyMap, OldToNew, readCopyMap, startsOf, writeCopyMap } from "./copy-map.ts";
 import {
   ARCHITECTURES,
@@ -11,6 +12,9 @@ import {
   type Segment,
   writeImage,
 } from "./image.ts";
+import { readValueMap, writeValueMap } from "./value-map.ts";
+import { NO_WASM_MAPS, type WasmMaps } from "./wasm-coder.ts";
+import { wasmMapsOf } from "./wasm-votes.ts";
 
 /** What all blocks of a program share: what came from where, and where things lie in memory. */
 export interface ProgramMap {
@@ -21,18 +25,25 @@ export interface ProgramMap {
   /** Where each step begins in the target. */
   readonly starts: Float64Array;
   readonly places: OldToNew;
+  readonly wasm: WasmMaps;
 }
 
-export function programMapOf(images: { old: Image; new: Image }, copies: CopyMap): ProgramMap {
+export function programMapOf(
+  images: { old: Image; new: Image },
+  copies: CopyMap,
+  files: { readonly base: RandomAccess; readonly target: RandomAccess },
+): ProgramMap {
   // Addresses of one instruction set say nothing about another's.
   const same = images.old.architecture === images.new.architecture;
+  const architecture = same ? images.old.architecture : "none";
   return {
-    architecture: same ? images.old.architecture : "none",
+    architecture,
     old: images.old.segments,
     new: images.new.segments,
     copies,
     starts: startsOf(copies),
     places: new OldToNew(copies),
+    wasm: architecture === "wasm" ? wasmMapsOf(files, images, copies) : NO_WASM_MAPS,
   };
 }
 
@@ -43,6 +54,10 @@ export function writeProgramMap(map: ProgramMap, compressor: Compressor): Uint8A
   writeImage({ architecture: map.architecture, segments: map.old }, raw);
   writeImage({ architecture: map.architecture, segments: map.new }, raw);
   writeCopyMap(map.copies, raw);
+  if (map.architecture === "wasm") {
+    writeValueMap(map.wasm.functions, raw);
+    writeValueMap(map.wasm.addresses, raw);
+  }
   if (raw.length > MAX_MAP_BYTES) return undefined;
   const out = new ByteWriter(65_536);
   out.varint(raw.length);
@@ -70,9 +85,14 @@ export function readProgramMap(
     if (segments.some((s) => s.offset + s.length > size))
       throw corrupt("a segment lies outside its file");
   const copies = readCopyMap(reader, sizes);
+  const wasm =
+    architecture === "wasm"
+      ? { functions: readValueMap(reader), addresses: readValueMap(reader) }
+      : NO_WASM_MAPS;
   reader.end("the map");
   return {
     architecture: architecture as Architecture,
+    wasm,
     old,
     new: fresh,
     copies,

@@ -9,6 +9,7 @@ import { AddressSpace, type Architecture } from "./image.ts";
 import { Matcher } from "./matcher.ts";
 import { StepCoder } from "./step-coder.ts";
 import { suffixArray } from "./suffix-array.ts";
+import { NO_WASM_MAPS } from "./wasm-coder.ts";
 
 const SEED = 5;
 const few = fc
@@ -101,7 +102,12 @@ function coderOf(architecture: Architecture, executable: boolean): StepCoder {
     new: new AddressSpace([segment(0, 0x3000, executable)]),
   };
   const coder = new StepCoder();
-  coder.begin({ architecture, spaces, map: new AddressMap(spaces, new OldToNew(MAP)) });
+  coder.begin({
+    architecture,
+    spaces,
+    map: new AddressMap(spaces, new OldToNew(MAP)),
+    wasm: NO_WASM_MAPS,
+  });
   return coder;
 }
 
@@ -110,6 +116,7 @@ test.each([
   ["arm64", false],
   ["x64", true],
   ["x64", false],
+  ["wasm", true],
   ["none", false],
 ] as const)(
   "any bytes come back through the codec of %s (code: %s)",
@@ -166,9 +173,11 @@ test("calls and addresses in pairs are foretold from where their targets went", 
   view.setUint32(0, 0x94000010, true); // BL +0x40
   view.setUint32(4, 0x90000001, true); // ADRP x1, page of 0x1000
   view.setUint32(8, 0x91010021, true); // ADD x1, x1, #0x40
-  const guess: Guess = { kind: 0, word: 0, target: 0 };
+  const guess: Guess = { kind: 0, word: 0, target: 0, oldAddress: 0, newAddress: 0 };
   const guessed = (at: number): number => {
-    arm.guess(old, at, { old: 0x1000 + at, new: 0x3035 + at }, guess);
+    guess.oldAddress = 0x1000 + at;
+    guess.newAddress = 0x3035 + at;
+    arm.guess(old, at, guess);
     return guess.word;
   };
   expect(guessed(0)).toBe(0x94000010); // both moved by as much

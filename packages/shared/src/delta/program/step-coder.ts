@@ -1,11 +1,11 @@
-import { BitModel } from "../adaptive.ts";
 import type { BinaryCoder } from "../range-coder.ts";
 import { AddressMap } from "./address-map.ts";
 import { Arm64, arm64Target, type Guess, wordAt } from "./arm64.ts";
-import { ByteModel } from "./byte-model.ts";
 import { copyMapOf, OldToNew } from "./copy-map.ts";
 import { DataCoder } from "./data-coder.ts";
 import { AddressSpace, type Architecture } from "./image.ts";
+import { PLAIN_WORD, POINTER, RELATIVE, store, UnitCoder } from "./unit-coder.ts";
+import { NO_WASM_MAPS, WasmCoder, type WasmMaps } from "./wasm-coder.ts";
 import { x64ReferenceAt } from "./x64.ts";
 
 /** One copied stretch: where it lies in the bytes at hand, in the base and in the target file. */
@@ -21,339 +21,257 @@ export interface StepSurroundings {
   readonly architecture: Architecture;
   readonly spaces: { readonly old: AddressSpace; readonly new: AddressSpace };
   readonly map: AddressMap;
+  readonly wasm: WasmMaps;
 }
 
 /** Bytes that one flag covers where nothing refers anywhere. */
 const RUN = 4;
 /** Bytes of a group of units that one flag covers when all of them are as foretold. */
 const GROUP = 64;
-const POINTER = 9;
-const RELATIVE = 10;
-const PLAIN_WORD = 11;
-const PLAIN_RUN = 12;
-const KINDS = 16;
+const LONGEST_REFERENCE = 8;
+
+/** What a stretch of the base is; a group of each has a flag of its own. */
+const OTHER = 0;
+const WORDS = 1;
+const VARIABLE = 2;
+const DATA = 4;
+const WASM = 5;
 
 const NO_SPACES = { old: new AddressSpace([]), new: new AddressSpace([]) };
 const NOWHERE: StepSurroundings = {
   architecture: "none",
   spaces: NO_SPACES,
   map: new AddressMap(NO_SPACES, new OldToNew(copyMapOf([]))),
+  wasm: NO_WASM_MAPS,
 };
 
 /** Codes copied stretches: for each unit whether it is what was foretold, else its bytes. Both sides run the same code. */
 export class StepCoder {
   #in: StepSurroundings = NOWHERE;
   #arm = new Arm64(NOWHERE.map);
-  readonly #hits = new BitModel({
-    slots: [KINDS * 4096, KINDS * 2048, 262_144],
-    mixerSets: KINDS,
-    countLimit: 400,
-    learningRate: 0.01,
-  });
-  readonly #groups = new BitModel({
-    slots: [512],
-    mixerSets: 1,
-    countLimit: 250,
-    learningRate: 0,
-  });
-  readonly #groupWords = new Uint32Array(GROUP / 4);
-  #groupHistory = 0;
+  readonly #units = new UnitCoder();
   readonly #data4 = new DataCoder();
-  /** Made when a byte is not as foretold: its tables are the largest. */
-  #bytes: ByteModel | undefined;
-  readonly #contexts = new Int32Array(6);
-  readonly #guess: Guess = { kind: 0, word: 0, target: 0 };
-  /** Outcomes of the last units, one bit each. */
-  #history = 0;
-  readonly #historyOf = new Int32Array(KINDS);
-  readonly #lastDifference = new Int32Array(KINDS * 4);
+  #wasm: WasmCoder | undefined;
+  readonly #guess: Guess = { kind: 0, word: 0, target: 0, oldAddress: 0, newAddress: 0 };
+  readonly #foretold = new Uint8Array(GROUP + LONGEST_REFERENCE);
+  /** The place at hand: in the base's bytes, in the target's bytes, in both files, and how much of the stretch is left. */
+  #at = 0;
+  #targetAt = 0;
+  #old = 0;
+  #new = 0;
+  #left = 0;
 
   /** Begins a block: everything learned is forgotten, the memory is kept. */
   begin(surroundings: StepSurroundings): void {
     this.#in = surroundings;
     this.#arm = new Arm64(surroundings.map);
-    this.#hits.reset();
-    this.#groups.reset();
+    this.#units.reset();
     this.#data4.reset();
-    this.#bytes?.reset();
-    this.#history = 0;
-    this.#groupHistory = 0;
-    this.#historyOf.fill(0);
-    this.#lastDifference.fill(0);
+    if (surroundings.architecture === "wasm") {
+      this.#wasm ??= new WasmCoder(this.#units);
+      this.#wasm.begin(surroundings.wasm);
+    }
   }
 
   code(coder: BinaryCoder, base: Uint8Array, target: Uint8Array, stretch: Stretch): void {
-    let i = 0;
-    let groupEnd = 0;
-    while (i < stretch.length) {
-      const old = stretch.oldOffset + i;
-      const segment = this.#in.spaces.old.segmentAt(old);
-      const left = stretch.length - i;
-      const place = { base, target, at: stretch.at + i, targetAt: stretch.targetAt + i };
-      const spot = { old, newOffset: stretch.newOffset + i, left };
-      const words = segment?.executable === true && this.#in.architecture === "arm64";
-      if (i >= groupEnd && left >= GROUP && (old & 7) === 0 && (words || segment === undefined)) {
-        // When a whole group is as foretold, one flag says so; otherwise its units are coded one by one.
-        if (words ? this.#guessedGroup(coder, place, spot) : this.#sameGroup(coder, place)) {
-          i += GROUP;
-          continue;
-        }
-        groupEnd = i + GROUP;
+    this.#units.begin(coder, base, target);
+    this.#at = stretch.at;
+    this.#targetAt = stretch.targetAt;
+    this.#old = stretch.oldOffset;
+    this.#new = stretch.newOffset;
+    this.#left = stretch.length;
+    // A group that is not as foretold is coded unit by unit up to its end.
+    let groupLeft = 0;
+    while (this.#left > 0) {
+      const mode = this.#mode();
+      let done = 0;
+      if (groupLeft <= 0 && this.#left >= GROUP) {
+        done = this.#group(mode);
+        if (done === 0) groupLeft = GROUP;
       }
-      if (segment === undefined || this.#in.architecture === "none")
-        i += this.#run(coder, place, Math.min(RUN, left));
-      else if (words) i += this.#instruction(coder, place, spot);
-      else if (segment.executable) i += this.#variable(coder, place, spot);
-      else i += this.#data(coder, place, spot);
+      if (done === 0) {
+        done = this.#unit(mode);
+        groupLeft -= done;
+      }
+      this.#at += done;
+      this.#targetAt += done;
+      this.#old += done;
+      this.#new += done;
+      this.#left -= done;
     }
   }
 
-  #sameGroup(coder: BinaryCoder, place: Place): boolean {
-    const { base, target, at, targetAt } = place;
-    let same = 1;
-    for (let i = 0; i < GROUP && same === 1; i++)
-      if (base[at + i] !== target[targetAt + i]) same = 0;
-    if (this.#groupFlag(coder, same, 0) === 0) return false;
-    for (let i = 0; i < GROUP; i++) target[targetAt + i] = base[at + i] ?? 0;
-    return true;
+  #mode(): number {
+    const { architecture, spaces } = this.#in;
+    if (architecture === "none") return OTHER;
+    const segment = spaces.old.segmentAt(this.#old);
+    if (segment === undefined) return OTHER;
+    if (!segment.executable) return DATA;
+    return architecture === "arm64" ? WORDS : architecture === "x64" ? VARIABLE : WASM;
   }
 
-  #guessedGroup(coder: BinaryCoder, place: Place, spot: Spot): boolean {
-    const oldAddress = this.#in.spaces.old.addressAt(spot.old);
-    const newAddress = this.#in.spaces.new.addressAt(spot.newOffset);
-    if (oldAddress === undefined || newAddress === undefined) return false;
-    if ((oldAddress & 3) !== 0 || (newAddress & 3) !== 0) return false;
+  /** Answers how many bytes one flag covered; 0: code them one by one. */
+  #group(mode: number): number {
+    if (mode === WASM) return 0;
+    const { base, target } = this.#units;
+    const [at, targetAt] = [this.#at, this.#targetAt];
+    let length = GROUP;
+    if (mode === WORDS) {
+      if (!this.#foretellWords()) return 0;
+    } else if (mode === VARIABLE) length = this.#foretellVariable();
+    else if (mode === DATA && (this.#old & 7) !== 0) return 0;
+    else for (let i = 0; i < GROUP; i++) this.#foretold[i] = base[at + i] ?? 0;
     let same = 1;
+    for (let i = 0; i < length && same === 1; i++)
+      if (this.#foretold[i] !== target[targetAt + i]) same = 0;
+    if (this.#units.group(same, mode) === 0) return 0;
+    for (let i = 0; i < length; i++) target[targetAt + i] = this.#foretold[i] ?? 0;
+    return length;
+  }
+
+  #foretellWords(): boolean {
+    if (!this.#words()) return false;
     for (let i = 0; i < GROUP; i += 4) {
-      const addresses = { old: oldAddress + i, new: newAddress + i };
-      this.#arm.guess(place.base, place.at + i, addresses, this.#guess);
-      this.#groupWords[i >> 2] = this.#guess.word;
-      if (this.#guess.word !== wordAt(place.target, place.targetAt + i)) same = 0;
+      this.#arm.guess(this.#units.base, this.#at + i, this.#guess);
+      store(this.#foretold, i, this.#guess.word);
+      this.#guess.oldAddress += 4;
+      this.#guess.newAddress += 4;
     }
-    if (this.#groupFlag(coder, same, 1) === 0) return false;
-    for (let i = 0; i < GROUP; i += 4)
-      store(place.target, place.targetAt + i, this.#groupWords[i >> 2] ?? 0);
     return true;
   }
 
-  #groupFlag(coder: BinaryCoder, given: number, kind: number): number {
-    const seen = this.#groups.code(coder, given, kind * 256 + this.#groupHistory, 0);
-    this.#groupHistory = ((this.#groupHistory << 1) | seen) & 255;
-    return seen;
+  /** Sets both addresses of the place at hand; false when it holds no aligned word. */
+  #words(): boolean {
+    const oldAddress = this.#in.spaces.old.addressAt(this.#old);
+    const newAddress = this.#in.spaces.new.addressAt(this.#new);
+    if (oldAddress === undefined || newAddress === undefined) return false;
+    this.#guess.oldAddress = oldAddress;
+    this.#guess.newAddress = newAddress;
+    return ((oldAddress | newAddress) & 3) === 0;
   }
 
-  #instruction(coder: BinaryCoder, place: Place, at: Spot): number {
-    const oldAddress = this.#in.spaces.old.addressAt(at.old);
-    const newAddress = this.#in.spaces.new.addressAt(at.newOffset);
-    if (
-      oldAddress === undefined ||
-      newAddress === undefined ||
-      (oldAddress & 3) !== 0 ||
-      (newAddress & 3) !== 0 ||
-      at.left < 4
-    )
-      return this.#run(coder, place, Math.min(at.left, 4 - (at.old & 3)));
+  #foretellVariable(): number {
+    const { base } = this.#units;
+    let i = 0;
+    while (i < GROUP) {
+      const opcode = x64ReferenceAt(base, this.#at + i);
+      this.#foretold[i] = base[this.#at + i] ?? 0;
+      if (opcode > 0 && i + opcode + 4 <= this.#left && this.#relative(i + opcode)) {
+        for (let k = 1; k < opcode; k++) this.#foretold[i + k] = base[this.#at + i + k] ?? 0;
+        store(this.#foretold, i + opcode, this.#guess.word);
+        i += opcode + 4;
+      } else i += 1;
+    }
+    return i;
+  }
+
+  /** Codes what stands at the place at hand; answers how many bytes that were. */
+  #unit(mode: number): number {
+    if (mode === WORDS) return this.#instruction();
+    if (mode === VARIABLE) return this.#variable();
+    if (mode === DATA) return this.#data();
+    if (mode === WASM) return this.#module();
+    return this.#run(Math.min(RUN, this.#left));
+  }
+
+  #run(length: number): number {
+    this.#units.run(this.#at, this.#targetAt, length);
+    return length;
+  }
+
+  #module(): number {
+    const segment = this.#in.spaces.old.segmentAt(this.#old);
+    const rest = segment === undefined ? 1 : segment.offset + segment.length - this.#old;
+    const length = Math.min(this.#left, rest);
+    this.#wasm?.code(this.#at, this.#targetAt, length);
+    return length;
+  }
+
+  #instruction(): number {
+    if (this.#left < 4 || !this.#words())
+      return this.#run(Math.min(this.#left, 4 - (this.#old & 3)));
     const guess = this.#guess;
-    this.#arm.guess(place.base, place.at, { old: oldAddress, new: newAddress }, guess);
-    const { kind, target } = guess;
-    const found = this.#word(coder, place, {
-      kind: kind === 0 ? PLAIN_WORD : kind,
-      guess: guess.word,
-    });
-    if (kind === 1 && found !== guess.word) {
-      const reached = arm64Target(kind, found, newAddress);
-      if (reached !== undefined) this.#in.map.learn(target, reached);
+    this.#arm.guess(this.#units.base, this.#at, guess);
+    const kind = guess.kind === 0 ? PLAIN_WORD : guess.kind;
+    const found = this.#units.word(this.#at, this.#targetAt, kind, guess.word);
+    if (guess.kind === 1 && found !== guess.word) {
+      const reached = arm64Target(guess.kind, found, guess.newAddress);
+      if (reached !== undefined) this.#in.map.learn(guess.target, reached);
     }
     return 4;
   }
 
   /** x86-64: a reference when an opcode with one stands here, else bytes up to the next. */
-  #variable(coder: BinaryCoder, place: Place, at: Spot): number {
-    const { base } = place;
-    const opcode = x64ReferenceAt(base, place.at);
-    const reference =
-      opcode > 0 && opcode + 4 <= at.left
-        ? this.#relative(base, place.at + opcode, {
-            old: at.old + opcode,
-            newOffset: at.newOffset + opcode,
-          })
-        : undefined;
-    if (reference !== undefined) {
-      const inner = { ...place, at: place.at + opcode, targetAt: place.targetAt + opcode };
-      this.#run(coder, place, opcode);
-      const found = this.#word(coder, inner, { kind: RELATIVE, guess: reference.guess });
-      if (found !== reference.guess)
-        this.#in.map.learn(reference.target, reference.newEnd + (found | 0));
+  #variable(): number {
+    const { base } = this.#units;
+    const opcode = x64ReferenceAt(base, this.#at);
+    if (opcode > 0 && opcode + 4 <= this.#left && this.#relative(opcode)) {
+      this.#run(opcode);
+      const { word, target, newAddress } = this.#guess;
+      const found = this.#units.word(this.#at + opcode, this.#targetAt + opcode, RELATIVE, word);
+      if (found !== word) this.#in.map.learn(target, newAddress + (found | 0));
       return opcode + 4;
     }
     let length = 1;
-    const limit = Math.min(RUN, at.left);
-    while (length < limit && x64ReferenceAt(base, place.at + length) === 0) length++;
-    return this.#run(coder, place, length);
+    const limit = Math.min(RUN, this.#left);
+    while (length < limit && x64ReferenceAt(base, this.#at + length) === 0) length++;
+    return this.#run(length);
   }
 
-  #relative(
-    base: Uint8Array,
-    at: number,
-    of: { old: number; newOffset: number },
-  ): { guess: number; target: number; newEnd: number } | undefined {
-    const oldAddress = this.#in.spaces.old.addressAt(of.old);
-    const newAddress = this.#in.spaces.new.addressAt(of.newOffset);
-    if (oldAddress === undefined || newAddress === undefined) return undefined;
-    const target = oldAddress + 4 + (wordAt(base, at) | 0);
+  /** Foretells the distance that stands `skip` bytes further on; false when it leads nowhere. */
+  #relative(skip: number): boolean {
+    const oldAddress = this.#in.spaces.old.addressAt(this.#old + skip);
+    const newAddress = this.#in.spaces.new.addressAt(this.#new + skip);
+    if (oldAddress === undefined || newAddress === undefined) return false;
+    const target = oldAddress + 4 + (wordAt(this.#units.base, this.#at + skip) | 0);
     const moved = this.#in.map.at(target);
-    if (moved === undefined) return undefined;
-    return { guess: (moved - newAddress - 4) >>> 0, target, newEnd: newAddress + 4 };
+    if (moved === undefined) return false;
+    this.#guess.word = (moved - newAddress - 4) >>> 0;
+    this.#guess.target = target;
+    this.#guess.newAddress = newAddress + 4;
+    return true;
   }
 
-  #data(coder: BinaryCoder, place: Place, at: Spot): number {
-    if ((at.old & 3) !== 0 || at.left < 4)
-      return this.#run(coder, place, Math.min(at.left, 4 - (at.old & 3)));
-    if ((at.old & 7) !== 0 || at.left < 8) return this.#dataWord(coder, place, at);
-    const low = wordAt(place.base, place.at);
-    const high = wordAt(place.base, place.at + 4);
+  #data(): number {
+    if ((this.#old & 3) !== 0 || this.#left < 4)
+      return this.#run(Math.min(this.#left, 4 - (this.#old & 3)));
+    if ((this.#old & 7) !== 0 || this.#left < 8) return this.#dataWord();
+    const units = this.#units;
+    const low = wordAt(units.base, this.#at);
+    const high = wordAt(units.base, this.#at + 4);
     const address = high * 4_294_967_296 + low;
     const moved = high < 65_536 && address >= 4096 ? this.#in.map.at(address) : undefined;
-    if (moved === undefined) return this.#dataWord(coder, place, at);
-    const second = { ...place, at: place.at + 4, targetAt: place.targetAt + 4 };
+    if (moved === undefined) return this.#dataWord();
     const guess = moved >>> 0;
-    const found = this.#word(coder, place, { kind: POINTER, guess });
-    const foundHigh = this.#word(coder, second, {
-      kind: PLAIN_WORD,
-      guess: Math.floor(moved / 4_294_967_296),
-    });
+    const found = units.word(this.#at, this.#targetAt, POINTER, guess);
+    const foundHigh = units.word(
+      this.#at + 4,
+      this.#targetAt + 4,
+      PLAIN_WORD,
+      Math.floor(moved / 4_294_967_296),
+    );
     if (found !== guess) this.#in.map.learn(address, foundHigh * 4_294_967_296 + found);
     return 8;
   }
 
   /** Four bytes of data: as they were, a distance to something that moved, or moved by as much as others. */
-  #dataWord(coder: BinaryCoder, place: Place, at: Spot): number {
-    const old = wordAt(place.base, place.at);
-    const given = wordAt(place.target, place.targetAt);
-    const found = this.#data4.code(coder, old, this.#movedDistance(old, at), given);
+  #dataWord(): number {
+    const { base, target, coder } = this.#units;
+    const old = wordAt(base, this.#at);
+    const given = wordAt(target, this.#targetAt);
+    const found = this.#data4.code(coder, old, this.#movedDistance(old), given);
     if (found === undefined) {
-      this.#bytesOf(coder, place, 4);
-      this.#data4.learn(old, wordAt(place.target, place.targetAt));
-    } else store(place.target, place.targetAt, found);
+      this.#units.bytes(this.#at, this.#targetAt, 4);
+      this.#data4.learn(old, wordAt(target, this.#targetAt));
+    } else store(target, this.#targetAt, found);
     return 4;
   }
 
-  #movedDistance(old: number, at: Spot): number | undefined {
-    const oldAddress = this.#in.spaces.old.addressAt(at.old);
-    const newAddress = this.#in.spaces.new.addressAt(at.newOffset);
+  #movedDistance(old: number): number | undefined {
+    const oldAddress = this.#in.spaces.old.addressAt(this.#old);
+    const newAddress = this.#in.spaces.new.addressAt(this.#new);
     if (oldAddress === undefined || newAddress === undefined || old === 0) return undefined;
     const moved = this.#in.map.at(oldAddress + (old | 0));
     return moved === undefined ? undefined : (moved - newAddress) >>> 0;
   }
-
-  /** Codes four bytes; answers what they are. */
-  #word(
-    coder: BinaryCoder,
-    place: Place,
-    { kind, guess }: { kind: number; guess: number },
-  ): number {
-    const old = wordAt(place.base, place.at);
-    const given = wordAt(place.target, place.targetAt);
-    if (this.#hit(coder, given === guess ? 1 : 0, kind, (old >>> 21) ^ (old & 31)) === 1) {
-      store(place.target, place.targetAt, guess);
-      return guess;
-    }
-    if (guess !== old && this.#hit(coder, given === old ? 1 : 0, 13, kind) === 1) {
-      store(place.target, place.targetAt, old);
-      return old;
-    }
-    for (let i = 3; i >= 0; i--)
-      this.#byte(coder, place, { i, kind, guess: (guess >>> (8 * i)) & 255 });
-    return wordAt(place.target, place.targetAt);
-  }
-
-  #run(coder: BinaryCoder, place: Place, length: number): number {
-    const { base, target, at, targetAt } = place;
-    let same = 1;
-    for (let i = 0; i < length; i++) if (base[at + i] !== target[targetAt + i]) same = 0;
-    if (this.#hit(coder, same, PLAIN_RUN, this.#trigram(base, at + 1)) === 1) {
-      for (let i = 0; i < length; i++) target[targetAt + i] = base[at + i] ?? 0;
-      return length;
-    }
-    this.#bytesOf(coder, place, length);
-    return length;
-  }
-
-  #bytesOf(coder: BinaryCoder, place: Place, length: number): void {
-    const { base, target, at, targetAt } = place;
-    for (let i = 0; i < length; i++) {
-      const old = base[at + i] ?? 0;
-      if (
-        this.#hit(coder, old === target[targetAt + i] ? 1 : 0, 14, this.#trigram(base, at + i)) ===
-        1
-      )
-        target[targetAt + i] = old;
-      else this.#byte(coder, place, { i, kind: PLAIN_RUN, guess: old });
-    }
-  }
-
-  #hit(coder: BinaryCoder, given: number, kind: number, detail: number): number {
-    const { base, offset } = this.#hits;
-    const own = this.#historyOf[kind] ?? 0;
-    base[0] = (offset[0] ?? 0) + kind * 4096 + (own & 255) * 16 + (this.#history & 15);
-    base[1] = (offset[1] ?? 0) + kind * 2048 + (detail & 2047);
-    base[2] =
-      (offset[2] ?? 0) +
-      ((Math.imul(kind * 64 + (this.#history & 63), 0x9e3779b1) + Math.imul(detail, 0x85ebca6b)) >>>
-        14);
-    const bit = this.#hits.code(coder, given, 0, kind);
-    this.#historyOf[kind] = (own << 1) | bit;
-    this.#history = (this.#history << 1) | bit;
-    return bit;
-  }
-
-  /** Old bytes around a place, in 16 bits: what refers to the same thing changes alike. */
-  #trigram(base: Uint8Array, at: number): number {
-    const three = ((base[at - 1] ?? 0) << 16) | ((base[at] ?? 0) << 8) | (base[at + 1] ?? 0);
-    return Math.imul(three, 0x9e3779b1) >>> 16;
-  }
-
-  #byte(coder: BinaryCoder, place: Place, of: { i: number; kind: number; guess: number }): void {
-    const { target, targetAt, base, at } = place;
-    const slot = of.kind * 4 + (of.i & 3);
-    const last = this.#lastDifference[slot] ?? 0;
-    // The byte above is known already; above the highest there is none.
-    const high = of.i === 3 ? 0 : (target[targetAt + of.i + 1] ?? 0);
-    const before = target[targetAt + of.i - 1] ?? 0;
-    const near = of.kind === PLAIN_RUN ? before : high;
-    const c = this.#contexts;
-    c[0] = slot * 256 + of.guess;
-    c[1] = (slot * 256 + ((of.guess + last) & 255)) * 7 + 1;
-    c[2] = (slot * 256 + near) * 11 + 2;
-    c[3] = ((slot * 256 + near) * 256 + of.guess) * 13 + 3;
-    c[4] = (slot * 256 + (base[at + of.i + 1] ?? 0)) * 65_599 + (base[at + of.i - 1] ?? 0) * 17 + 4;
-    c[5] =
-      (((base[at + of.i - 1] ?? 0) * 256 + of.guess) * 256 + (base[at + of.i + 1] ?? 0)) * 65_599 +
-      slot +
-      5;
-    this.#bytes ??= new ByteModel(6, KINDS * 4, 14);
-    const byte = this.#bytes.code(coder, target[targetAt + of.i] ?? 0, c, slot);
-    target[targetAt + of.i] = byte;
-    this.#lastDifference[slot] = byte - of.guess;
-  }
-}
-
-interface Place {
-  readonly base: Uint8Array;
-  readonly target: Uint8Array;
-  readonly at: number;
-  readonly targetAt: number;
-}
-
-interface Spot {
-  readonly old: number;
-  readonly newOffset: number;
-  readonly left: number;
-}
-
-function store(bytes: Uint8Array, at: number, word: number): void {
-  bytes[at] = word;
-  bytes[at + 1] = word >>> 8;
-  bytes[at + 2] = word >>> 16;
-  bytes[at + 3] = word >>> 24;
 }
