@@ -7,6 +7,8 @@ import type { ReportedState } from "@flotilla/shared/model/reported-state";
 import { listed } from "@flotilla/shared/scheduling/reason-text";
 import { isFinished } from "../application/instance-state.ts";
 import { lifeHappening, nextLife, readyCondition } from "../node/life.ts";
+import type { NodeHappening } from "./happening.ts";
+import { artifactHappenings, trustHappening, withTrust } from "./observe-artifacts.ts";
 import { withReading } from "./reading.ts";
 
 /** What a node said of itself: the part of an accepted up message that changes objects. */
@@ -21,13 +23,6 @@ export interface Observation {
   readonly reading?: CapacityReading;
   readonly reported?: ReportedState;
   readonly measures?: Measures;
-}
-
-/** What happened, as an Event of the node tells it. */
-export interface NodeHappening {
-  readonly type: "Normal" | "Warning";
-  readonly reason: string;
-  readonly message: string;
 }
 
 export interface Observed {
@@ -61,15 +56,21 @@ export function observe(
     node: sameStatus(node, after) ? node : after,
     assignments: changed,
     unassignedCount: (reported?.instances ?? []).filter((i) => !assigned.has(i.id)).length,
-    happenings: happeningsOf(node, after),
+    happenings: [
+      ...happeningsOf(node, after),
+      ...trustHappening(node, after),
+      ...artifactHappenings(assignments, changed),
+    ],
   };
 }
 
 /** Field by field, and by reference first: most heartbeats change nothing, and an inventory is long. */
 function sameStatus(before: ObjectOf<"EdgeNode">, after: ObjectOf<"EdgeNode">): boolean {
   const old = new Map<string, unknown>(Object.entries(before.status ?? {}));
-  return Object.entries(after.status ?? {}).every(
-    ([field, value]) => old.get(field) === value || jsonEqual(old.get(field), value),
+  const now = Object.entries(after.status ?? {});
+  return (
+    now.length >= old.size &&
+    now.every(([field, value]) => old.get(field) === value || jsonEqual(old.get(field), value))
   );
 }
 
@@ -79,12 +80,16 @@ function nodeAfter(
   nowIso: string,
 ): ObjectOf<"EdgeNode"> {
   const { birth, reading, reported, measures } = observation;
-  const status = node.status ?? {};
+  const { artifacts, ...before } = node.status ?? {};
+  // What is not reported is not there: an older agent knows nothing of artifacts.
+  const status =
+    reported === undefined && artifacts !== undefined ? { ...before, artifacts } : before;
   const life = nextLife(status.life, "renewed");
-  const conditions =
+  const renewed =
     life === status.life
       ? status.conditions
       : withCondition(status.conditions, readyCondition(life), nowIso);
+  const conditions = reported === undefined ? renewed : withTrust(renewed, reported, nowIso);
   const heard = {
     ...status,
     life,
@@ -97,6 +102,7 @@ function nodeAfter(
       : {
           acceptedRevision: reported.acceptedRevision,
           convergedRevision: reported.convergedRevision,
+          ...(reported.artifacts === undefined ? {} : { artifacts: reported.artifacts }),
         }),
   };
   const withIt =
