@@ -273,9 +273,12 @@ export class CrashFiles implements FileSystem {
       throw failure(fault.code, `${operation.name} ${operation.path}`);
     }
     if (fault?.kind !== "cut" || fault.at !== number) return work();
-    if (fault.when === "after") work();
-    else if (fault.when === "torn" && operation.name === "write") inPart?.();
-    else if (fault.when === "torn") work();
+    try {
+      if (fault.when === "torn" && operation.name === "write") inPart?.();
+      else if (fault.when !== "before") work();
+    } catch {
+      // An operation that fails by itself has come to its end too.
+    }
     this.#isOff = true;
     throw new PowerCut(
       `cut ${fault.when} operation ${number}, ${operation.name} ${operation.path}`,

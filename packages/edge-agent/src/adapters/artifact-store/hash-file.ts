@@ -5,10 +5,14 @@ import type { FileSystem } from "@flotilla/shared/platform/file-system";
 /** Read at once: about a millisecond of the event loop. */
 const CHUNK_BYTES = 1024 * 1024;
 
-/** SHA-256 of what is left to read of an open file, hexadecimal. Whoever shares the event loop gets a turn after each MiB. */
-export async function sha256Of(files: Pick<FileSystem, "read">, fd: number): Promise<string> {
+/** SHA-256 of an open file, hexadecimal. Whoever shares the event loop gets a turn after each MiB. */
+export async function sha256Of(
+  files: Pick<FileSystem, "read" | "stat">,
+  fd: number,
+): Promise<string> {
   const hash = createHash("sha256");
-  const buffer = new Uint8Array(CHUNK_BYTES);
+  // One byte more, so that a small file is read whole and its end seen in two turns.
+  const buffer = new Uint8Array(Math.min(CHUNK_BYTES, files.stat(fd).sizeBytes + 1));
   let position = 0;
   for (;;) {
     const count = files.read(fd, buffer, position);
