@@ -21,6 +21,9 @@ const Stored = Type.Object({
     }),
   ),
   stepIndex: Count,
+  peers: Type.Array(
+    Type.Object({ node: Type.String(), host: Type.String(), port: Type.Integer({ minimum: 1 }) }),
+  ),
   nextBlock: Count,
   transferredBytes: Count,
   failures: Type.Record(Type.String(), Count),

@@ -33,7 +33,7 @@ const TARGET = "f".repeat(64);
 
 test("a chain of two is carried out one after the other", () => {
   const steps = [step(1), step(2)];
-  const begun = after(newTransfer(TARGET), { kind: "offered", steps, stepIndex: 0 });
+  const begun = after(newTransfer(TARGET), { kind: "offered", steps, stepIndex: 0, peers: [] });
   expect(currentStep(begun)).toEqual(steps[0]);
   const second = after(begun, { kind: "block", next: 3 }, { kind: "step-done" });
   expect(second).toMatchObject({ phase: "applying", stepIndex: 1, nextBlock: 0 });
@@ -42,12 +42,12 @@ test("a chain of two is carried out one after the other", () => {
 
 test("what is here already of a chain is left out", () => {
   const steps = [step(1), step(2)];
-  const begun = after(newTransfer(TARGET), { kind: "offered", steps, stepIndex: 1 });
+  const begun = after(newTransfer(TARGET), { kind: "offered", steps, stepIndex: 1, peers: [] });
   expect(currentStep(begun)).toEqual(steps[1]);
 });
 
 test("a manifest that failed three times, or once for good, is asked to be left out", () => {
-  const offered: TransferEvent = { kind: "offered", steps: [step(1)], stepIndex: 0 };
+  const offered: TransferEvent = { kind: "offered", steps: [step(1)], stepIndex: 0, peers: [] };
   let transfer = after(newTransfer(TARGET), offered, { kind: "block", next: 2 });
   for (let n = 1; n < APPLY_TRIES_MAX; n++) {
     transfer = after(transfer, { kind: "apply-failed", isFinal: false });
@@ -67,11 +67,13 @@ test("whatever happens: the step exists while one is applied, failures stay boun
       kind: fc.constant<"offered">("offered"),
       steps: fc.array(fc.integer({ min: 1, max: 40 }).map(step), { minLength: 1, maxLength: 4 }),
       stepIndex: fc.integer({ min: 0, max: 4 }),
+      peers: fc.constant([]),
     }),
     fc.record({ kind: fc.constant<"block">("block"), next: fc.nat(100) }),
     fc.record({ kind: fc.constant<"received">("received"), bytes: fc.nat(100) }),
     fc.constant<TransferEvent>({ kind: "step-done" }),
     fc.record({ kind: fc.constant<"apply-failed">("apply-failed"), isFinal: fc.boolean() }),
+    fc.constant<TransferEvent>({ kind: "part-removed" }),
     fc.constant<TransferEvent>({ kind: "withdrawn" }),
   );
   fc.assert(

@@ -11,6 +11,13 @@ export type TransferPhase =
   /** Every step is done; the store of contents takes the file over. */
   | "complete";
 
+/** Another node of the site that has or wants the file. */
+export interface TransferPeer {
+  readonly node: string;
+  readonly host: string;
+  readonly port: number;
+}
+
 /** One step of an offer, as it is kept: its manifest lies beside, under its digest. */
 export interface TransferStep {
   /** SHA-256 of what it makes, and of what it begins from. */
@@ -29,6 +36,7 @@ export interface Transfer {
   readonly phase: TransferPhase;
   readonly steps: readonly TransferStep[];
   readonly stepIndex: number;
+  readonly peers: readonly TransferPeer[];
   /** First block of the step that is not in its part yet. */
   readonly nextBlock: number;
   /** Bytes of payloads that came for this file, all tries together. */
@@ -43,6 +51,7 @@ export type TransferEvent =
       readonly steps: readonly TransferStep[];
       /** The first step whose result is not here yet. */
       readonly stepIndex: number;
+      readonly peers: readonly TransferPeer[];
     }
   /** The blocks before `next` are in the part, durably. */
   | { readonly kind: "block"; readonly next: number }
@@ -50,6 +59,8 @@ export type TransferEvent =
   | { readonly kind: "step-done" }
   /** The step's bytes were there and did not give what was signed. `isFinal`: another try gives the same. */
   | { readonly kind: "apply-failed"; readonly isFinal: boolean }
+  /** The part is gone, for the room that it took: the step begins anew. */
+  | { readonly kind: "part-removed" }
   /** Nobody has the payload any more. */
   | { readonly kind: "withdrawn" };
 
@@ -64,6 +75,7 @@ export function newTransfer(target: string): Transfer {
     phase: "asking",
     steps: [],
     stepIndex: 0,
+    peers: [],
     nextBlock: 0,
     transferredBytes: 0,
     failures: {},
@@ -93,13 +105,22 @@ type Handlers = {
 
 const stay = (transfer: Transfer): Transfer => transfer;
 
-const begin: Handlers["offered"] = (transfer, { steps, stepIndex }) => ({
+const begin: Handlers["offered"] = (transfer, { steps, stepIndex, peers }) => ({
   ...transfer,
   phase: stepIndex < steps.length ? "applying" : "complete",
   steps,
   stepIndex,
+  peers,
   nextBlock: 0,
 });
+
+/** An offer that goes on with the same manifest brings news of peers; another one is taken when this one has failed. */
+const refresh: Handlers["offered"] = (transfer, { steps, peers }) => {
+  const sha256 = currentStep(transfer)?.manifestSha256;
+  return steps.some((step) => step.manifestSha256 === sha256) ? { ...transfer, peers } : transfer;
+};
+
+const restart = (transfer: Transfer): Transfer => ({ ...transfer, nextBlock: 0 });
 
 const received: Handlers["received"] = (transfer, { bytes }) => ({
   ...transfer,
@@ -121,15 +142,16 @@ const TABLE: Readonly<Record<TransferPhase, Handlers>> = {
     received,
     "step-done": stay,
     "apply-failed": stay,
+    "part-removed": stay,
     withdrawn: stay,
   },
   applying: {
-    // An offer that goes on with the same manifest changes nothing; another one is taken when this one has failed.
-    offered: stay,
+    offered: refresh,
     block: (transfer, { next }) => ({ ...transfer, nextBlock: next }),
     received,
     "step-done": (transfer) => begin(transfer, nextStep(transfer)),
     "apply-failed": (transfer, { isFinal }) => withFailure(transfer, isFinal),
+    "part-removed": restart,
     withdrawn: askAgain,
   },
   complete: {
@@ -139,12 +161,13 @@ const TABLE: Readonly<Record<TransferPhase, Handlers>> = {
     "step-done": stay,
     // The whole was not what was signed for, or its part is gone.
     "apply-failed": askAgain,
+    "part-removed": askAgain,
     withdrawn: askAgain,
   },
 };
 
-function nextStep({ steps, stepIndex }: Transfer): Parameters<Handlers["offered"]>[1] {
-  return { kind: "offered", steps, stepIndex: stepIndex + 1 };
+function nextStep({ steps, stepIndex, peers }: Transfer): Parameters<Handlers["offered"]>[1] {
+  return { kind: "offered", steps, stepIndex: stepIndex + 1, peers };
 }
 
 /** The step begins anew; one that failed too often gives way to another offer. */
@@ -177,6 +200,8 @@ export function stepTransfer(transfer: Transfer, event: TransferEvent): Transfer
       return handlers["step-done"](transfer, event);
     case "apply-failed":
       return handlers["apply-failed"](transfer, event);
+    case "part-removed":
+      return handlers["part-removed"](transfer, event);
     case "withdrawn":
       return handlers.withdrawn(transfer, event);
   }
