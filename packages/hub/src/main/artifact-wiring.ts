@@ -14,6 +14,7 @@ import { servedBytes } from "../adapters/artifact-store/served-file.ts";
 import { DeltaWorkers } from "../adapters/deltas/delta-workers.ts";
 import { deltaIndexFile } from "../adapters/deltas/index-file.ts";
 import { openOnlineKey } from "../adapters/pki/online-keys.ts";
+import { ArtifactApiService } from "../app/artifact/artifact-api.ts";
 import { DeltaService } from "../app/artifact/delta-service.ts";
 import { DeltasAhead } from "../app/artifact/delta-service-ahead.ts";
 import { Holders } from "../app/artifact/delta-service-holders.ts";
@@ -98,7 +99,17 @@ export function makeArtifacts(config: HubConfig, deps: ArtifactDeps) {
     new DeltasAhead({ ...deps, holders, deltas }),
     closing("delta-workers", () => encoder.close()),
   ];
-  return { blobs, payloads, metadata, trust, files, deltas, questions, services, onlineKey };
+  // Told by whoever makes the server: it knows its addresses when it listens.
+  const addresses: { current?: { readonly server: string; readonly uploads: string } } = {};
+  const api = new ArtifactApiService({
+    blobs,
+    payloads,
+    trust,
+    deltas,
+    onlineKey,
+    addresses: () => addresses.current,
+  });
+  return { blobs, payloads, metadata, trust, deltas, questions, api, addresses, services };
 }
 
 /** Closes something at the end. */

@@ -76,6 +76,7 @@ export async function startTestServer(
           throw serviceUnavailable("no scheduler");
         },
       },
+      artifacts: noArtifacts(),
       metricsText: () => Promise.resolve("# nothing\n"),
       readiness: () => ({ ready: true, checks: [{ name: "store", ok: true }] }),
       log,
@@ -141,6 +142,13 @@ export async function whole(message: IncomingMessage): Promise<Answer> {
 /** The JSON of an answer, for `toMatchObject`. */
 export function json(answer: Answer): unknown {
   return JSON.parse(answer.text);
+}
+
+function noArtifacts(): HttpServerDeps["artifacts"] {
+  const refuse = (): never => {
+    throw serviceUnavailable("no artifacts in this test");
+  };
+  return { status: refuse, delta: refuse, publish: async () => refuse() };
 }
 
 function noEnrolment(): HttpServerDeps["enrolment"] {

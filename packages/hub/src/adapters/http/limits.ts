@@ -4,6 +4,9 @@
 export const BODY_BYTES_MAX: number = 1024 * 1024;
 /** Largest body of an enrolment request. */
 export const ENROLMENT_BODY_BYTES_MAX: number = 16 * 1024;
+/** Most bytes of trust metadata in one upload, and of the request that carries them in base64. */
+export const METADATA_UPLOAD_BYTES_MAX: number = 8 * 1024 * 1024;
+export const METADATA_BODY_BYTES_MAX: number = 11 * 1024 * 1024;
 /** Most aliases that a YAML body may resolve to; a bomb is made of them. */
 export const YAML_ALIASES_MAX = 50;
 /** Most objects of a list in YAML: writing it is thirty times slower than JSON and would hold up everybody else. */

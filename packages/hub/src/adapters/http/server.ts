@@ -2,6 +2,7 @@ import { createServer, type Server } from "node:https";
 import type { Clock } from "@flotilla/shared/kernel/clock";
 import type { Log, Metrics } from "@flotilla/shared/kernel/service";
 import { type FastifyInstance, fastify } from "fastify";
+import type { ArtifactApi } from "../../app/artifact/ports.ts";
 import type { EnrolmentApi } from "../../app/enrolment/ports.ts";
 import type { LogApi } from "../../app/logs/ports.ts";
 import type { ResourceApi, User } from "../../app/resources/ports.ts";
@@ -9,6 +10,7 @@ import type { PlacementApi } from "../../app/scheduling/ports.ts";
 import { type ServedResource, servedResources } from "../../domain/openapi/served-resources.ts";
 import { accessHooks, InFlight } from "./access.ts";
 import { pathOf, sendValue } from "./api-request.ts";
+import { artifactRoutes } from "./artifact-routes.ts";
 import { enrolmentRoutes } from "./enrolment-routes.ts";
 import { errorReplies, replyClientError, replyError, replyUnknownPath } from "./error-replies.ts";
 import { discoveryRoutes, versionInfo } from "./fixed-routes.ts";
@@ -49,6 +51,7 @@ export interface HttpServerDeps {
   readonly enrolment: EnrolmentApi;
   readonly logs: LogApi;
   readonly placement: PlacementApi;
+  readonly artifacts: ArtifactApi;
   /** The whole exposition in Prometheus' text format. */
   readonly metricsText: () => Promise<string>;
   readonly readiness: () => Readiness;
@@ -82,6 +85,7 @@ export function createHttpServer(options: HttpServerOptions, deps: HttpServerDep
   plainRoutes(app, options, deps);
   healthRoutes(app, () => (state.draining ? drainingReadiness() : deps.readiness()));
   reviewRoutes(app);
+  artifactRoutes(app, deps);
   enrolmentRoutes(app, { ...deps, limiter: enrolmentLimiter(deps.clock) });
   resourceRoutes(app, { ...deps, presenter, watches });
 

@@ -98,6 +98,11 @@ export class DeltaService implements Service {
     return this.#deps.index.made();
   }
 
+  /** What was made for this, also when it is not offered any more. */
+  find(work: DeltaWork): ReturnType<DeltaIndex["find"]> {
+    return this.#deps.index.find(work);
+  }
+
   /** Sees to it that this is made. False when it is not: a content is missing, it failed a while ago, or too much waits. */
   want(work: DeltaWork, urgency: Urgency): boolean {
     const key = keyOf(work);

@@ -1,5 +1,7 @@
 import type { ArtifactFormat } from "@flotilla/shared/model/resources/artifact";
+import type { TrustKey } from "@flotilla/shared/trust/shapes";
 import type { DeltaProfile } from "../../domain/artifact/choice.ts";
+import type { Arrival } from "../../domain/artifact/incoming.ts";
 import type { ServedPath } from "../../domain/artifact/served-path.ts";
 
 /** Contents of artifacts on disk, each once, under its SHA-256. What is in it is complete and verified. */
@@ -93,6 +95,24 @@ export interface FileTaker {
   ): Promise<{ readonly sha256: string; readonly length: number }>;
 }
 
+/** The folder that releases are put into: `NAME/VERSION/` with files and `release.json`. */
+export interface IncomingFolder {
+  /** Everything that lies there. Links are not followed; one is a fault. Rejects when the folder cannot be read. */
+  look(): Promise<readonly ArrivedRelease[]>;
+  /** Where a file of a release lies. */
+  pathOf(arrived: ArrivedRelease, file: string): string;
+  /** Moves the release to `done` or `failed`, beside the reason. */
+  settle(
+    arrived: ArrivedRelease,
+    outcome: { readonly kind: "done" } | { readonly kind: "failed"; readonly reason: string },
+  ): Promise<void>;
+}
+
+export interface ArrivedRelease extends Arrival {
+  /** Another one after every change of anything in the folder. */
+  readonly stamp: string;
+}
+
 /** Bytes of what nodes may fetch, read off the event loop. */
 export interface ServedBytes {
   /** At most `length` bytes at `offset`, base64, and the length of the whole; undefined when there is nothing of that path. Rejects when it cannot be read. */
@@ -160,4 +180,61 @@ export interface ManifestSigner {
   readonly keyId: string;
   /** Base64 of the Ed25519 signature over MANIFEST_SIGNATURE_CONTEXT + the manifest's SHA-256 in hexadecimal. */
   signManifest(manifestSha256: string): string;
+}
+
+/** What administrators ask about artifacts beyond the objects of the resource API. */
+export interface ArtifactApi {
+  status(): ArtifactStatusReport;
+  /** Files of trust metadata by name. Rejects with TrustError where a node would refuse them; nothing is published then. */
+  publish(files: ReadonlyMap<string, Uint8Array>): Promise<PublishReport>;
+  /** What an update from one content to another costs. Has it made when it is not. */
+  delta(from: string, to: string): DeltaReport;
+}
+
+export interface RoleReport {
+  readonly role: string;
+  readonly version: number;
+  /** ISO 8601. */
+  readonly expiresAt: string;
+}
+
+export interface ArtifactStatusReport {
+  /** Where nodes fetch, `https://host:port`; absent while nothing listens. */
+  readonly server?: string;
+  /** Where administrators upload, `https://host:port`; absent while nothing listens. */
+  readonly uploads?: string;
+  /** Public half of the key that signs snapshots, timestamps and the time, as `hub.pub` has it. */
+  readonly onlineKey: { readonly keyId: string; readonly key: TrustKey };
+  readonly quotaBytes: number;
+  readonly usedBytes: number;
+  readonly cacheQuotaBytes: number;
+  readonly cacheUsedBytes: number;
+  /** What is published; empty before the first publication. */
+  readonly trust: readonly RoleReport[];
+}
+
+export interface PublishReport {
+  /** Files that were published, those among them that the hub signed. Empty: nothing was new. */
+  readonly published: readonly string[];
+  readonly skipped: readonly string[];
+  readonly trust: readonly RoleReport[];
+}
+
+export interface DeltaReport {
+  /** `unknown`: the hub does not have both contents. */
+  readonly status: "ready" | "pending" | "unknown";
+  readonly retryAfterMs?: number;
+  /** Length of the file that is made. */
+  readonly fileBytes?: number;
+  /** What there is, the whole file first. */
+  readonly ways: readonly {
+    readonly kind: "full" | "delta";
+    readonly profile: DeltaProfile;
+    /** Manifest and payload. */
+    readonly bytes: number;
+    readonly memoryBytes: number;
+    readonly codecs: readonly string[];
+    /** False: it saves too little, or it failed on nodes. */
+    readonly isOffered: boolean;
+  }[];
 }

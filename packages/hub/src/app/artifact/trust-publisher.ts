@@ -29,11 +29,6 @@ import { ReleasedTargets } from "./trust-publisher-targets.ts";
 
 /** How often the hub looks whether something has to be signed anew: an hour. */
 export const TRUST_LOOK_INTERVAL_MS = 3_600_000;
-/** Most bytes of one upload of metadata, decoded: 8 MiB. */
-export const METADATA_UPLOAD_BYTES_MAX: number = 8 * 1024 * 1024;
-/** Most files of one upload of metadata. */
-export const METADATA_UPLOAD_FILES_MAX = 1_024;
-
 /** What an upload of metadata led to. */
 export interface PublishOutcome {
   /** Names of files that were published, the two that the hub signed among them. Empty: nothing was new. */
