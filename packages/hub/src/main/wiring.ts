@@ -25,6 +25,7 @@ import { StoreMaintenance } from "../adapters/store/maintenance.ts";
 import { SqliteResourceStore } from "../adapters/store/sqlite-resource-store.ts";
 import { ApplicationController } from "../app/application/application-controller.ts";
 import { APPLICATION_METRICS } from "../app/application/metrics.ts";
+import { RELEASE_METRICS } from "../app/artifact/release-metrics.ts";
 import { NoticeController } from "../app/conditions/notice-controller.ts";
 import { CONTROL_METRICS } from "../app/control/metrics.ts";
 import { Defragmenter } from "../app/defragment/defragmenter.ts";
@@ -65,6 +66,7 @@ import { ARTIFACT_METRICS, makeArtifacts } from "./artifact-wiring.ts";
 import { type HubConfig, splitAddress } from "./config.ts";
 import { LateLink } from "./late-link.ts";
 import { CertificateKeeper, listenerService } from "./lifecycle.ts";
+import { makeReleases } from "./release-wiring.ts";
 import { HUB_VERSION } from "./version.ts";
 
 /** Every metric of the hub; docs/metrics.md lists them. */
@@ -85,6 +87,7 @@ export const HUB_METRICS: readonly MetricDefinition[] = [
   ...NODE_METRICS,
   ...SCHEDULING_METRICS,
   ...PRICING_METRICS,
+  ...RELEASE_METRICS,
 ];
 
 /** What the process gives to everything. */
@@ -142,16 +145,19 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
   const leases = new LeaseTable();
   const events = new EventRecorder({}, deps);
   const logs = new LogService({ ...deps, link });
+  const scheduler = new Scheduler(deps);
+  const artifacts = makeArtifacts(config, { ...deps, link, events, signer });
+  const releases = makeReleases({ ...deps, ...artifacts, scheduler, events, sha256 });
   const desired = new DesiredService({
     ...deps,
     link,
     assignments,
     probes,
+    artifacts: releases.forNodes,
     signer,
     sha256,
     events,
   });
-  const artifacts = makeArtifacts(config, { ...deps, link, events, signer });
   const ingest = new IngestService(
     {},
     {
@@ -166,7 +172,6 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
       logs,
     },
   );
-  const scheduler = new Scheduler(deps);
   const services: readonly Service[] = [
     new StoreMaintenance(deps),
     events,
@@ -174,11 +179,8 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
     desired,
     ...makeControllers({ priceDir }, { ...deps, events, sha256, scheduler }),
     ...artifacts.services,
+    ...releases.services,
   ];
-  const heardWallMs = (nodeName: string): number | undefined => {
-    const ageMs = leases.ageMs(nodeName, deps.clock.bootMs());
-    return ageMs === undefined ? undefined : deps.clock.wallMs() - ageMs;
-  };
   const placement = new WhatIf({ ...deps, scheduler, sha256 });
   return {
     link,
@@ -189,9 +191,15 @@ function makeCore(config: HubConfig, deps: HubPlatform & { readonly store: Sqlit
     ingest,
     placement,
     artifacts,
+    releases,
     services,
-    heardWallMs,
+    heardWallMs: (nodeName: string) => heardWallMs(leases, nodeName, deps.clock),
   };
+}
+
+function heardWallMs(leases: LeaseTable, nodeName: string, clock: Clock): number | undefined {
+  const ageMs = leases.ageMs(nodeName, clock.bootMs());
+  return ageMs === undefined ? undefined : clock.wallMs() - ageMs;
 }
 
 /** Everything that keeps objects as they are asked to be. */
@@ -335,6 +343,7 @@ async function openApi(
       enrolment,
       logs: core.logs,
       placement: core.placement,
+      artifacts: core.artifacts.api,
       metricsText: () => deps.metrics.text(),
       readiness: () => ({
         ready: store.isWritable,
