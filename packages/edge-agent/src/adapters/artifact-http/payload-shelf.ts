@@ -171,7 +171,7 @@ export class FilePayloadShelf implements PayloadShelf, ServedPayloads {
     until: { readonly bytes: number; readonly waitMs: number; readonly signal: AbortSignal },
   ): Promise<void> {
     const entry = this.#entries.get(manifestSha256);
-    if (entry === undefined) return;
+    if (entry === undefined || until.waitMs <= 0) return;
     const over = new AbortController();
     const signal = AbortSignal.any([until.signal, over.signal]);
     const isThere = (): boolean =>
