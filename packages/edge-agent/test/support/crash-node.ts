@@ -70,8 +70,7 @@ export function guardedStore(
 }
 
 export function memoryStore(): SqliteAgentStore {
-  const deps = { clock: new ManualClock(), random: new SeededRandom(1), log: silentLog() };
-  return new SqliteAgentStore({ directory: ":memory:" }, deps);
+  return storeIn(":memory:");
 }
 
 /** Whether it is the power that went, and not a failure. */
@@ -113,37 +112,33 @@ const STEPS: readonly (
   { kind: "roll-back", version: 2 },
 ];
 
+/** What the plainest of agents works on. */
+export interface PlainAgentParts {
+  readonly files: FileSystem;
+  readonly root: string;
+  readonly store: Pick<SqliteAgentStore, "transaction" | "database">;
+}
+
 /**
- * Contents and slots on a disk that can be cut and fail at every operation, driven by the plainest of agents: it looks where it is,
- * goes on from there, and writes down each step when it is done.
+ * Contents and slots, driven by the plainest of agents: it looks where it is, goes on from there, and writes down each step when it
+ * is done.
  */
-export class CrashNode {
-  readonly disk = new CrashFiles();
-  /** The disk as the agent uses it; a test may put mistakes in between. */
-  readonly #files: FileSystem;
-  readonly #store: SqliteAgentStore;
-  readonly #guarded: ReturnType<typeof guardedStore>;
+export class PlainAgent {
+  readonly #given: PlainAgentParts;
   #parts: { readonly blobs: FileBlobs; readonly slots: FileSlots } | undefined;
 
-  /** The store is emptied: making one takes longer than the whole life. */
-  constructor(store: SqliteAgentStore, files: (disk: CrashFiles) => FileSystem = (disk) => disk) {
-    this.#files = files(this.disk);
-    this.#store = store;
-    this.#guarded = guardedStore(this.disk, store);
-    store.database.exec(`
-      DROP TABLE IF EXISTS test_step; DROP TABLE IF EXISTS test_part; DELETE FROM blob;
-      CREATE TABLE test_step (done INTEGER NOT NULL) STRICT; INSERT INTO test_step VALUES (0);
-      CREATE TABLE test_part (sha256 TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT;
+  constructor(given: PlainAgentParts) {
+    this.#given = given;
+    given.store.database.exec(`
+      CREATE TABLE IF NOT EXISTS test_step (done INTEGER NOT NULL) STRICT;
+      CREATE TABLE IF NOT EXISTS test_part (sha256 TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT;
+      INSERT INTO test_step SELECT 0 WHERE NOT EXISTS (SELECT * FROM test_step);
     `);
-    this.disk.mkdir("/state");
-    this.disk.mkdir(ROOT);
-    this.disk.syncFolder("/");
-    this.disk.syncFolder("/state");
-    this.disk.arm();
   }
 
   get done(): number {
-    return Number(this.#store.database.prepare("SELECT done FROM test_step").pluck().get());
+    const { database } = this.#given.store;
+    return Number(database.prepare("SELECT done FROM test_step").pluck().get());
   }
 
   get isFinished(): boolean {
@@ -155,16 +150,15 @@ export class CrashNode {
     this.#parts = undefined;
   }
 
-  /** From wherever the last life ended, to the end. Rejects when something is in the way. */
-  async live(): Promise<void> {
+  /** From wherever the last life ended, to the end, or until so many steps are done. Rejects when something is in the way. */
+  async live(until: number = STEPS.length): Promise<void> {
     const { blobs, slots } = (this.#parts ??= await this.#start());
-    while (!this.isFinished) {
+    const { store } = this.#given;
+    while (this.done < until) {
       const step = STEPS[this.done];
       if (step === undefined) return;
       await this.#do(step, blobs, slots);
-      this.#guarded.transaction(() =>
-        this.#store.database.prepare("UPDATE test_step SET done = done + 1").run(),
-      );
+      store.transaction(() => store.database.prepare("UPDATE test_step SET done = done + 1").run());
     }
   }
 
@@ -180,13 +174,14 @@ export class CrashNode {
 
   async #start(): Promise<{ readonly blobs: FileBlobs; readonly slots: FileSlots }> {
     const log = silentLog();
-    const common = { files: this.#files, log };
-    const rows = new BlobTable({ store: this.#guarded });
+    const { files, root, store } = this.#given;
+    const common = { files, log };
+    const rows = new BlobTable({ store });
     const blobs = new FileBlobs(
-      { root: ROOT, reserveBytes: 0 },
+      { root, reserveBytes: 0 },
       { ...common, rows, clock: new ManualClock(), needed: () => new Set() },
     );
-    const slots = new FileSlots({ root: ROOT }, { ...common, blobs });
+    const slots = new FileSlots({ root }, { ...common, blobs });
     slots.sweep(new Set([INSTANCE]));
     await blobs.recover(() => true);
     return { blobs, slots };
@@ -212,18 +207,19 @@ export class CrashNode {
     const base = versionFiles(version - 1).find((f) => f.path === file.path);
     const hasBase = base !== undefined && blobs.has(base.sha256);
     const { manifest, payload } = deltaOf(hasBase ? base.bytes : undefined, bytes);
-    const { database } = this.#store;
+    const { files, store } = this.#given;
+    const { database } = store;
     const known = database.prepare("SELECT next FROM test_part WHERE sha256 = ?").pluck();
     const put = database.prepare("INSERT OR REPLACE INTO test_part VALUES (?, ?)");
     const record = (next: number): void => {
-      this.#guarded.transaction(() => put.run(sha256, next));
+      store.transaction(() => put.run(sha256, next));
     };
     const options = {
       manifest,
       basePath: hasBase ? blobs.pathOf(base.sha256) : undefined,
       targetPath: blobs.partPathOf(sha256),
       firstBlock: Number(known.get(sha256) ?? 0),
-      files: this.#files,
+      files,
     };
     const source = {
       read: (offset: number, length: number) =>
@@ -234,20 +230,21 @@ export class CrashNode {
       await blobs.complete(sha256, bytes.length);
     } catch (error) {
       // What was written may be damaged: from the begin again.
-      if (error instanceof CodedError && !this.disk.isOff) record(0);
+      if (error instanceof CodedError) record(0);
       throw error;
     }
   }
 
   #readCurrent(): ReadonlyMap<string, string> | string {
-    const current = `${ROOT}/slots/${INSTANCE}/current`;
+    const { files, root } = this.#given;
+    const current = `${root}/slots/${INSTANCE}/current`;
     try {
       return new Map(
         PATHS.map(([path]) => {
-          const fd = this.disk.open(`${current}/${path}`, "read");
+          const fd = files.open(`${current}/${path}`, "read");
           const bytes = new Uint8Array(4_096);
-          const count = this.disk.read(fd, bytes, 0);
-          this.disk.close(fd);
+          const count = files.read(fd, bytes, 0);
+          files.close(fd);
           return [path, sha256Hex(bytes.subarray(0, count))];
         }),
       );
@@ -257,6 +254,34 @@ export class CrashNode {
   }
 }
 
+/** The plain agent on a disk that can be cut and fail at every operation. */
+export class CrashNode extends PlainAgent {
+  readonly disk: CrashFiles;
+
+  /**
+   * The store is emptied: making one takes longer than the whole life. `between`: the disk as the agent uses it; a test may put
+   * mistakes in between.
+   */
+  constructor(store: SqliteAgentStore, between: (disk: CrashFiles) => FileSystem = (disk) => disk) {
+    const disk = new CrashFiles();
+    disk.mkdir("/state");
+    disk.mkdir(ROOT);
+    disk.syncFolder("/");
+    disk.syncFolder("/state");
+    disk.arm();
+    store.database.exec(
+      "DROP TABLE IF EXISTS test_step; DROP TABLE IF EXISTS test_part; DELETE FROM blob;",
+    );
+    super({ files: between(disk), root: ROOT, store: guardedStore(disk, store) });
+    this.disk = disk;
+  }
+}
+
 function matches(found: ReadonlyMap<string, string> | string, files: readonly SlotFile[]): boolean {
   return typeof found !== "string" && files.every((file) => found.get(file.path) === file.sha256);
+}
+
+export function storeIn(directory: string): SqliteAgentStore {
+  const deps = { clock: new ManualClock(), random: new SeededRandom(1), log: silentLog() };
+  return new SqliteAgentStore({ directory }, deps);
 }

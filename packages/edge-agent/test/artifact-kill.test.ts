@@ -1,0 +1,72 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { nodeFiles } from "@flotilla/shared/platform/file-system";
+import { afterEach, expect, test } from "vitest";
+import { PlainAgent, storeIn } from "./support/crash-node.ts";
+
+const CHILD = join(import.meta.dirname, "support", "artifact-kill-child.ts");
+const run = promisify(execFile);
+const cleanups: (() => void)[] = [];
+afterEach(() => {
+  for (const cleanup of cleanups.splice(0)) cleanup();
+});
+
+/** A node that has two versions and is to get a third, and to go back from it. */
+async function newNode(): Promise<string> {
+  const directory = mkdtempSync(join(tmpdir(), "artifact-kill-"));
+  cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
+  mkdirSync(join(directory, "artifacts"));
+  await onNode(directory, (agent) => agent.live(2));
+  return directory;
+}
+
+async function onNode<T>(directory: string, work: (agent: PlainAgent) => Promise<T>): Promise<T> {
+  const store = storeIn(directory);
+  try {
+    return await work(
+      new PlainAgent({ files: nodeFiles, root: join(directory, "artifacts"), store }),
+    );
+  } finally {
+    store.close();
+  }
+}
+
+/** Runs the child until operation `at`; the names of its operations when it was not killed. */
+async function childUntil(directory: string, at: number): Promise<readonly string[] | undefined> {
+  try {
+    const { stdout } = await run(process.execPath, [CHILD, directory, String(at)]);
+    return JSON.parse(stdout);
+  } catch (error) {
+    if (error instanceof Error && "signal" in error && error.signal === "SIGKILL") return undefined;
+    throw error;
+  }
+}
+
+test("a process killed before any operation of prepare, switch, commit and roll back leaves a whole version, and the next one completes", async () => {
+  const names = (await childUntil(await newNode(), -1)) ?? [];
+  const first = names.indexOf("mkdir");
+  const points = [...names.keys()].slice(first);
+  expect(new Set(names.slice(first))).toEqual(
+    new Set("mkdir link open write fsync syncFolder rename symlink unlink rmdir commit".split(" ")),
+  );
+  const wrong: string[] = [];
+  const tryOne = async (at: number): Promise<void> => {
+    const directory = await newNode();
+    expect(await childUntil(directory, at)).toBeUndefined();
+    await onNode(directory, async (agent) => {
+      const afterDeath = agent.damage();
+      await agent.live();
+      wrong.push(...[afterDeath, agent.damage()].flatMap((w) => w ?? []));
+      if (!agent.isFinished) wrong.push(`${at} ${names[at]}: the update does not complete`);
+    });
+  };
+  const waiting = points.values();
+  const worker = async (): Promise<void> => {
+    for (const at of waiting) await tryOne(at);
+  };
+  await Promise.all([worker(), worker()]);
+  expect(wrong).toEqual([]);
+}, 180_000);
