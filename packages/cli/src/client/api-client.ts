@@ -41,6 +41,11 @@ export class ApiClient {
     return this.#access.server;
   }
 
+  /** For the hub's other ports, which take the same token. Never to be printed. */
+  get access(): HubAccess {
+    return this.#access;
+  }
+
   /** JSON answer. */
   async json(call: Call): Promise<ApiObject> {
     const text = await this.text(call);
@@ -155,7 +160,7 @@ function unreachable(server: string, error: unknown): CliError {
 export function errorOfStatus(statusCode: number, text: string): CliError {
   const status = statusFields(text);
   const code = EXIT_CODES[statusCode] ?? "failed";
-  const mend = MENDS[code];
+  const mend = status.mend ?? MENDS[code];
   const why = status.causes.join("; ");
   return new CliError(code, status.message, {
     fields: { statusCode, reason: status.reason, ...(why === "" ? {} : { why }) },
@@ -180,14 +185,29 @@ const MENDS: Partial<Record<CliErrorCode, string>> = {
   conflict: "somebody changed it in between, or it is there already: read it again, then repeat",
 };
 
-function statusFields(text: string): { message: string; reason: string; causes: string[] } {
+interface StatusFields {
+  readonly message: string;
+  readonly reason: string;
+  readonly causes: readonly string[];
+  /** Where the hub says what to do about it. */
+  readonly mend?: string;
+}
+
+/** Kubernetes' Status, or `{code, message, mend}` of enrolment and artifacts. */
+function statusFields(text: string): StatusFields {
   try {
-    const value: { message?: unknown; reason?: unknown; details?: { causes?: unknown } } =
-      JSON.parse(text);
+    const value: {
+      message?: unknown;
+      reason?: unknown;
+      code?: unknown;
+      mend?: unknown;
+      details?: { causes?: unknown };
+    } = JSON.parse(text);
     const causes = Array.isArray(value.details?.causes) ? value.details.causes : [];
     return {
       message: textOf(value.message) || text.slice(0, 300),
-      reason: textOf(value.reason),
+      reason: textOf(value.reason) || (typeof value.code === "string" ? value.code : ""),
+      ...(typeof value.mend === "string" ? { mend: value.mend } : {}),
       causes: causes.map(
         (c: { field?: string; message?: string }) => `${c.field ?? ""}: ${c.message ?? ""}`,
       ),

@@ -8,11 +8,16 @@ import { deviceProblem, deviceTable } from "./device-table.ts";
 
 type Lines = readonly (readonly [string, string])[];
 
-function heading(lines: Lines): string {
+/** Lines of names and values. */
+export function heading(lines: Lines): string {
   return formatTable(["", ""], lines, { noHeaders: true });
 }
 
-function conditionTable(conditions: readonly Condition[] | undefined, nowMs: number): string {
+/** Conditions under their heading; nothing where there are none. */
+export function conditionTable(
+  conditions: readonly Condition[] | undefined,
+  nowMs: number,
+): string {
   if (conditions === undefined || conditions.length === 0) return "";
   const rows = conditions.map((c) => [
     c.type,

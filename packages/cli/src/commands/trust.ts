@@ -1,20 +1,23 @@
 import { type Command, InvalidArgumentError } from "commander";
+import { publishedText, publishMetadata } from "../artifact/publish.ts";
 import type { Io } from "../output/io.ts";
+import { formatObject } from "../output/objects.ts";
 import { type InitFlags, init } from "../trust/init.ts";
 import { type RotateFlags, rotate } from "../trust/rotate.ts";
 import { type SignFlags, sign } from "../trust/sign.ts";
 import { type VerifyFlags, verify } from "../trust/verify.ts";
-import type { GlobalFlags } from "./session.ts";
+import { type GlobalFlags, type Session, withSession } from "./session.ts";
 
-/** `flotilla trust …`: keys and metadata that say what nodes may install. Works on files; no hub is asked. */
+/** `flotilla trust …`: keys and metadata that say what nodes may install. Works on files; `publish` and `online-key` ask the hub. */
 export function addTrustCommands(program: Command, io: Io): void {
   const trust = program
     .command("trust")
-    .description("keys and signed metadata of what nodes may install (files only, no hub)");
+    .description("keys and signed metadata of what nodes may install");
   addInit(trust, io);
   addSign(trust, io);
   addRotate(trust, io);
   addVerify(trust, io);
+  addHubCommands(trust, io);
 }
 
 const outputOf = (command: Command): string | undefined =>
@@ -90,6 +93,31 @@ function addVerify(trust: Command, io: Io): void {
     .action((folder: string, flags: VerifyFlags, command: Command) =>
       verify({ io, output: outputOf(command) }, folder, flags),
     );
+}
+
+function addHubCommands(trust: Command, io: Io): void {
+  trust
+    .command("publish")
+    .argument("<folder>", "folder of the metadata")
+    .description("give the hub what is signed; it judges it and signs snapshot and timestamp")
+    .action((folder: string, _flags: unknown, command: Command) =>
+      withSession(io, command, (session) => publish(session, folder)),
+    );
+  trust
+    .command("online-key")
+    .description("the hub's public key for snapshot and timestamp, as trust init takes it")
+    .action((_flags: unknown, command: Command) =>
+      withSession(io, command, async ({ client }) => {
+        const { onlineKey } = await client.json({ method: "GET", path: "/artifacts/v1" });
+        io.out(`${JSON.stringify((onlineKey as { readonly key?: unknown } | undefined)?.key)}\n`);
+      }),
+    );
+}
+
+async function publish({ client, io, output }: Session, folder: string): Promise<void> {
+  const published = await publishMetadata(client, folder);
+  const isObject = output === "json" || output === "yaml";
+  io.out(isObject ? formatObject({ ...published }, output) : publishedText(published, folder));
 }
 
 function count(text: string): number {

@@ -18,4 +18,5 @@ process.exitCode = await runCli(process.argv.slice(2), {
   readStdin: () => text(process.stdin),
   readerGone: readerGone.signal,
   color: wantsColor(process.env, process.stderr.isTTY === true),
+  ...(process.stderr.isTTY ? { terminal: process.stderr } : {}),
 });

@@ -1,6 +1,7 @@
 import { CodedError, messageOf } from "@flotilla/shared/kernel/errors";
 import { PROTOCOL_VERSION } from "@flotilla/shared/protocol/version";
 import { Command, CommanderError } from "commander";
+import { addArtifactCommands } from "../commands/artifact.ts";
 import { addCompletionCommand } from "../commands/completion.ts";
 import { addConfigCommands } from "../commands/config.ts";
 import { addEventsCommand, addInventoryCommands } from "../commands/inventory.ts";
@@ -51,6 +52,7 @@ function createProgram(io: Io): Command {
   addRebalanceCommand(program, io);
   addNodeCommands(program, io);
   addEventsCommand(program, io);
+  addArtifactCommands(program, io);
   addTrustCommands(program, io);
   addCompletionCommand(program, io);
   return program;

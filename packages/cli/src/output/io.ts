@@ -8,6 +8,8 @@ export interface Io {
   /** Aborted when the reader of standard output went away, as `head` does: a watch has nobody to tell any more. */
   readonly readerGone: AbortSignal;
   readonly color: boolean;
+  /** Standard error when it is a terminal: where a progress bar is drawn. */
+  readonly terminal?: NodeJS.WriteStream;
 }
 
 /** Colour by the conventions of no-color.org: NO_COLOR wins over FORCE_COLOR, TERM=dumb over a terminal. */

@@ -36,6 +36,18 @@ function joinCells(cells: readonly string[], widths: readonly number[]): string 
   return `${padded.join("").trimEnd()}\n`;
 }
 
+/** `13.9 MB`: for people, to three digits; powers of ten, as disks and networks count. */
+export function sizeText(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let [value, unit] = [bytes, 0];
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1_000;
+    unit += 1;
+  }
+  const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+  return `${value.toFixed(digits)} ${units[unit]}`;
+}
+
 /** `3h12m`, `45s`, `17d`: how long ago, as kubectl prints an age. */
 export function age(fromIso: string | undefined, nowMs: number): string {
   const from = Date.parse(fromIso ?? "");

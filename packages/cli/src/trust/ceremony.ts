@@ -101,6 +101,11 @@ export class Ceremony {
     }));
   }
 
+  /** Throws CliError `usage` when one of these keys does not speak for a delegated role. */
+  requireKeysOf(role: string, keys: readonly SigningKey[]): void {
+    this.#requireUseful(role, this.newest("targets", role), keys);
+  }
+
   #finish(role: string, bytes: Uint8Array, keys: readonly SigningKey[]): SigningResult {
     const file = openMetadata(kindOf(role), { subject: `new ${role}`, bytes }, this.#tools);
     this.#requireUseful(role, file, keys);

@@ -45,6 +45,17 @@ export class MetadataFolder {
     return [...new Set(found.filter((role) => role !== ""))];
   }
 
+  /** Everything that the hub is sent: all roots, and the newest of each targets role. */
+  published(): ReadonlyMap<string, Uint8Array> {
+    const newest = (role: string): number => this.newestVersion(role) ?? 0;
+    const names = this.#names().filter((name) => {
+      const [, version = "", role = ""] = VERSIONED.exec(name) ?? [];
+      if (role === "" || role === "snapshot") return false;
+      return role === "root" || Number(version) === newest(role);
+    });
+    return new Map(names.map((name) => [name, this.#readFile(join(this.path, name))]));
+  }
+
   /** A published file. Throws CliError `not-found` naming it. */
   read(role: string, version: number): Uint8Array {
     return this.#readFile(join(this.path, fileNameOf(role, version)));

@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
 import { must } from "@flotilla/shared/kernel/assert";
+import { jsonEqual } from "@flotilla/shared/kernel/json";
 import { tufTools } from "@flotilla/shared/platform/tuf";
 import { METADATA_VERSION_MAX } from "@flotilla/shared/trust/limits";
 import type { SigningTools } from "@flotilla/shared/trust/ports";
@@ -76,6 +77,74 @@ function signNext(signing: Signing, flags: SignFlags): SigningResult {
   const before = ceremony.newest("targets", role).signed;
   const next = withTargets(renewed(before, expiresMs), flags);
   return ceremony.signNew("targets", role, next, keys);
+}
+
+/** What `artifact push` asks to be signed. */
+export interface ReleaseSigning {
+  readonly role: string;
+  readonly keys: readonly string[];
+  readonly expiresIn?: string | undefined;
+}
+
+/** Signs the next version of a role with these entries added. Keys are read, and judged, before this returns: see `sign`. */
+export class ReleaseSigner {
+  readonly #signing: Signing;
+  readonly #role: string;
+
+  /** Reads keys and folder; throws CliError when they cannot sign for the role. */
+  constructor(trustIo: TrustIo, path: string, { role, keys, expiresIn }: ReleaseSigning) {
+    if (!isTargetsRole(role) || role === "targets")
+      throw new CliError("usage", `${role} releases nothing`, { mend: "--role releases" });
+    const tools = tufTools();
+    const folder = new MetadataFolder({ path });
+    this.#signing = {
+      folder,
+      ceremony: new Ceremony({ folder, tools }),
+      tools,
+      keys: keys.map((file) => readSigningKey(file, tools)),
+      expiresMs: expiryOf(trustIo, role, expiresIn),
+    };
+    this.#role = role;
+    this.#signing.ceremony.requireKeysOf(role, this.#signing.keys);
+  }
+
+  /** Highest counter of an artifact that is signed; 0 when none is. */
+  counterOf(artifact: string): number {
+    const entries = Object.values(this.#targets().targets).filter(
+      ({ custom }) => custom.artifact === artifact,
+    );
+    return Math.max(0, ...entries.map(({ custom }) => custom.releaseCounter));
+  }
+
+  /**
+   * Signs these entries; undefined when all of them are signed already. Throws CliError `conflict` when a path is signed with
+   * other bytes.
+   */
+  sign(entries: Readonly<Record<string, TargetEntry>>): SigningResult | undefined {
+    const before = this.#targets();
+    const added = Object.entries(entries).filter(([path, entry]) => {
+      const signed = Object.hasOwn(before.targets, path) ? before.targets[path] : undefined;
+      if (signed !== undefined && signed.hashes.sha256 !== entry.hashes.sha256)
+        throw new CliError("conflict", `${path} is signed with other bytes`, {
+          mend: "Push under a new version; a path is never released with other bytes.",
+        });
+      return signed === undefined || !sameRelease(signed, entry);
+    });
+    if (added.length === 0) return undefined;
+    const { ceremony, keys, expiresMs } = this.#signing;
+    const next = targetsWith(renewed(before, expiresMs), Object.fromEntries(added), []);
+    return ceremony.signNew("targets", this.#role, next, keys);
+  }
+
+  #targets(): TargetsSigned {
+    return this.#signing.ceremony.newest("targets", this.#role).signed;
+  }
+}
+
+/** Another rollback rule is a change; one that was given later, by `trust sign`, stays. */
+function sameRelease(signed: TargetEntry, wanted: TargetEntry): boolean {
+  const custom = { ...signed.custom, ...wanted.custom };
+  return jsonEqual(custom, signed.custom) && signed.length === wanted.length;
 }
 
 /** A snapshot of the newest targets and of every role under them. */
