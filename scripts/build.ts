@@ -28,6 +28,7 @@ const out = resolve(root, values.out);
 
 const PROGRAMS = {
   "flotilla-hub": "packages/hub/src/main/hub.ts",
+  "artifact-server-worker": "packages/hub/src/main/artifact-server-worker.ts",
   "delta-worker": "packages/hub/src/main/delta-worker.ts",
   "flotilla-agent": "packages/edge-agent/src/main/agent.ts",
   "exit-recorder": "packages/edge-agent/src/main/exit-recorder.ts",

@@ -105,7 +105,10 @@ async function install(): Promise<void> {
 }
 
 async function startHub(): Promise<void> {
-  const listen = ["--api-listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0"];
+  const listen = ["api", "mqtt", "artifact", "upload"].flatMap((what) => [
+    `--${what}-listen`,
+    "127.0.0.1:0",
+  ]);
   const bundle = join(dist, "flotilla-hub.mjs");
   hub = background(process.execPath, [bundle, "--data-dir", join(folder, "hub"), ...listen]);
   await until("the hub to answer", () => flotilla("get", "sites"));

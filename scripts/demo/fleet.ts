@@ -39,7 +39,7 @@ export class DemoFleet {
 
   /** Starts the hub and waits until its API answers. */
   async startHub(): Promise<{ readonly apiPort: number; readonly mqttPort: number }> {
-    const [apiPort = 0, mqttPort = 0] = await freePorts(2);
+    const [apiPort = 0, mqttPort = 0, artifactPort = 0, uploadPort = 0] = await freePorts(4);
     this.#processes.start(
       "flotilla-hub",
       [
@@ -49,6 +49,10 @@ export class DemoFleet {
         `127.0.0.1:${apiPort}`,
         "--mqtt-listen",
         `127.0.0.1:${mqttPort}`,
+        "--artifact-listen",
+        `127.0.0.1:${artifactPort}`,
+        "--upload-listen",
+        `127.0.0.1:${uploadPort}`,
       ],
       join(this.#folder, "hub.log"),
     );

@@ -59,6 +59,10 @@ export class HubProcess {
       `127.0.0.1:${apiPort}`,
       "--mqtt-listen",
       `127.0.0.1:${mqttPort}`,
+      "--artifact-listen",
+      "127.0.0.1:0",
+      "--upload-listen",
+      "127.0.0.1:0",
     ];
   }
 

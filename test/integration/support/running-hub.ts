@@ -25,7 +25,14 @@ export async function startHub(
   dataDir: string = mkdtempSync(join(tmpdir(), "flotilla-hub-")),
 ): Promise<RunningHub> {
   const log = new RecordingLog();
-  const config = hubConfig({ dataDir, apiListen: "127.0.0.1:0", mqttListen: "127.0.0.1:0" });
+  const free = "127.0.0.1:0";
+  const config = hubConfig({
+    dataDir,
+    apiListen: free,
+    mqttListen: free,
+    artifactListen: free,
+    uploadListen: free,
+  });
   const platform = {
     clock: systemClock(),
     random: systemRandom(),

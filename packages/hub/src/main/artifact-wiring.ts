@@ -5,6 +5,7 @@ import type { Clock } from "@flotilla/shared/kernel/clock";
 import type { Random } from "@flotilla/shared/kernel/random";
 import type { Log, MetricDefinition, Metrics, Service } from "@flotilla/shared/kernel/service";
 import { tufTools } from "@flotilla/shared/platform/tuf";
+import { ARTIFACT_SERVER_METRICS } from "../adapters/artifact-server/metrics.ts";
 import { nodeDisk } from "../adapters/artifact-store/disk.ts";
 import { DiskBlobStore } from "../adapters/artifact-store/disk-blob-store.ts";
 import { DiskMetadataStore } from "../adapters/artifact-store/disk-metadata-store.ts";
@@ -25,6 +26,7 @@ import { ReleaseFiles } from "../app/artifact/offers-files.ts";
 import { SitePeers } from "../app/artifact/offers-peers.ts";
 import type { ManifestSigner } from "../app/artifact/ports.ts";
 import { ArtifactQuestions } from "../app/artifact/questions.ts";
+import { ARTIFACT_STORE_METRICS } from "../app/artifact/store-metrics.ts";
 import { TrustPublisher } from "../app/artifact/trust-publisher.ts";
 import { ExpiryWatch } from "../app/artifact/trust-publisher-alarms.ts";
 import { TRUST_METRICS } from "../app/artifact/trust-publisher-metrics.ts";
@@ -34,7 +36,12 @@ import type { ResourceStore } from "../app/resources/ports.ts";
 import type { HubConfig } from "./config.ts";
 
 /** Metrics of everything about artifacts. */
-export const ARTIFACT_METRICS: readonly MetricDefinition[] = [...TRUST_METRICS, ...DELTA_METRICS];
+export const ARTIFACT_METRICS: readonly MetricDefinition[] = [
+  ...TRUST_METRICS,
+  ...DELTA_METRICS,
+  ...ARTIFACT_STORE_METRICS,
+  ...ARTIFACT_SERVER_METRICS,
+];
 
 export interface ArtifactDeps {
   readonly clock: Clock;
@@ -93,11 +100,12 @@ export function makeArtifacts(config: HubConfig, deps: ArtifactDeps) {
     base64,
     bytes: servedBytes(layout),
   });
+  // Stopped in reverse: the workers end when nobody asks them any more.
   const services: readonly Service[] = [
+    closing("delta-workers", () => encoder.close()),
     trust,
     deltas,
     new DeltasAhead({ ...deps, holders, deltas }),
-    closing("delta-workers", () => encoder.close()),
   ];
   // Told by whoever makes the server: it knows its addresses when it listens.
   const addresses: { current?: { readonly server: string; readonly uploads: string } } = {};
@@ -109,7 +117,7 @@ export function makeArtifacts(config: HubConfig, deps: ArtifactDeps) {
     onlineKey,
     addresses: () => addresses.current,
   });
-  return { blobs, payloads, metadata, trust, deltas, questions, api, addresses, services };
+  return { blobs, payloads, metadata, trust, deltas, index, questions, api, addresses, services };
 }
 
 /** Closes something at the end. */

@@ -24,6 +24,13 @@ export const HubConfig = Type.Object(
     mqttAdvertise: Type.Optional(Address),
     /** Where price files of SchedulingProfiles are read from; default: `prices` in dataDir. */
     priceDir: Type.Optional(Type.String({ minLength: 1 })),
+    /** Where nodes fetch artifacts, and where administrators upload them. */
+    artifactListen: Type.Unsafe<string>({ ...Address, default: "127.0.0.1:7444" }),
+    uploadListen: Type.Unsafe<string>({ ...Address, default: "127.0.0.1:7445" }),
+    artifactAdvertise: Type.Optional(Address),
+    uploadAdvertise: Type.Optional(Address),
+    /** Where releases are put that the hub takes in by itself; default: `artifacts/incoming` in dataDir. */
+    artifactIncomingDir: Type.Optional(Type.String({ minLength: 1 })),
     /** Most bytes of contents of artifacts. */
     artifactQuotaBytes: Type.Integer({ minimum: 1, default: ARTIFACT_QUOTA_BYTES_DEFAULT }),
     /** Most bytes of deltas and whole files that lie ready for nodes. */

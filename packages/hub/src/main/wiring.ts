@@ -12,6 +12,7 @@ import { createBroker } from "../adapters/broker/embedded-broker.ts";
 import { BROKER_METRICS } from "../adapters/broker/metrics.ts";
 import type { BrokerTls } from "../adapters/broker/tls-listener.ts";
 import { tokenAuthenticator } from "../adapters/http/bearer-tokens.ts";
+import type { Readiness } from "../adapters/http/health-routes.ts";
 import { HTTP_METRICS } from "../adapters/http/metrics.ts";
 import { createHttpServer, type HttpServer } from "../adapters/http/server.ts";
 import {
@@ -61,7 +62,13 @@ import { QueueStatusWriter } from "../app/scheduling/queue-status.ts";
 import { Scheduler } from "../app/scheduling/scheduler.ts";
 import { ValueService } from "../app/scheduling/value-service.ts";
 import { WhatIf } from "../app/scheduling/what-if.ts";
-import { openAdminAccess } from "./admin-access.ts";
+import { advertised, namedHosts } from "./addresses.ts";
+import { type AdminAccess, openAdminAccess } from "./admin-access.ts";
+import {
+  artifactStoreServices,
+  type OpenArtifactServer,
+  openArtifactServer,
+} from "./artifact-server-wiring.ts";
 import { ARTIFACT_METRICS, makeArtifacts } from "./artifact-wiring.ts";
 import { type HubConfig, splitAddress } from "./config.ts";
 import { LateLink } from "./late-link.ts";
@@ -235,7 +242,15 @@ interface ListenerDeps extends HubPlatform {
 }
 
 async function openListeners(config: HubConfig, deps: ListenerDeps): Promise<Omit<Hub, "close">> {
-  const { core, store } = deps;
+  const { ca, core, store } = deps;
+  const admin = openAdminAccess({ dataDir: config.dataDir, caCertificate: ca.caCertificate }, deps);
+  const { artifacts, releases } = core;
+  // Before anybody can ask: what nodes are told names its address.
+  const artifactServer = await openArtifactServer(config, {
+    ...deps,
+    artifacts,
+    tokenHash: admin.token.sha256,
+  });
   const broker = createBroker(await brokerOptions(config, deps), {
     ...deps,
     uplink: core.ingest,
@@ -251,8 +266,10 @@ async function openListeners(config: HubConfig, deps: ListenerDeps): Promise<Omi
   disconnectRefusedNodes({ store, link: core.link });
   const { port: mqttPort } = await broker.listen();
   const mqttUrl = `mqtts://${config.mqttAdvertise ?? advertised(config.mqttListen, mqttPort)}`;
-  const api = await openApi(config, { ...deps, mqttUrl });
+  const api = await openApi(config, { ...deps, mqttUrl, admin, artifactServer });
+  const { resources } = api;
   const renew = async (): Promise<void> => {
+    await artifactServer.renew();
     const [forApi, forBroker] = [
       await serverTls(config, deps, "api"),
       await serverTls(config, deps, "broker"),
@@ -266,6 +283,13 @@ async function openListeners(config: HubConfig, deps: ListenerDeps): Promise<Omi
   return {
     services: [
       ...core.services,
+      ...artifactStoreServices(config, {
+        ...deps,
+        ...artifactServer,
+        ...releases,
+        artifacts,
+        resources,
+      }),
       new CertificateKeeper({ ...deps, renew }),
       listenerService("broker", broker),
       listenerService("api", api.server),
@@ -290,25 +314,29 @@ async function serverTls(
   deps: ListenerDeps,
   name: "api" | "broker",
 ): Promise<BrokerTls> {
-  const [listen, told] =
+  const addresses =
     name === "api"
       ? [config.apiListen, config.apiAdvertise]
       : [config.mqttListen, config.mqttAdvertise];
-  const hosts = [listen, ...(told === undefined ? [] : [told])].map(
-    (address) => splitAddress(address, `${name}Listen`).host,
-  );
-  const { certificate, privateKey } = await deps.ca.serverCredentials({
-    name,
-    hosts: hosts.filter((host) => !isWildcard(host)),
-  });
+  const hosts = namedHosts(addresses, `${name}Listen`);
+  const { certificate, privateKey } = await deps.ca.serverCredentials({ name, hosts });
   return { certificate, privateKey, caCertificate: deps.ca.caCertificate };
 }
 
 async function openApi(
   config: HubConfig,
-  deps: ListenerDeps & { readonly mqttUrl: string },
-): Promise<{ readonly server: HttpServer; readonly url: string; readonly kubeconfigPath: string }> {
-  const { ca, core, store, mqttUrl } = deps;
+  deps: ListenerDeps & {
+    readonly mqttUrl: string;
+    readonly admin: AdminAccess;
+    readonly artifactServer: OpenArtifactServer;
+  },
+): Promise<{
+  readonly server: HttpServer;
+  readonly resources: ResourceService;
+  readonly url: string;
+  readonly kubeconfigPath: string;
+}> {
+  const { ca, core, store, mqttUrl, admin, artifactServer } = deps;
   // Known when the API listens: with port 0 not before. Nobody can ask for a join string earlier.
   let apiAddress = config.apiAdvertise ?? config.apiListen;
   const enrolment = new EnrolmentService(
@@ -326,7 +354,6 @@ async function openApi(
     { ...deps, hooks: enrolment, heardWallMs: core.heardWallMs },
   );
   await ensureDefaultNamespace(store, resources);
-  const admin = openAdminAccess({ dataDir: config.dataDir, caCertificate: ca.caCertificate }, deps);
   const tls = await serverTls(config, deps, "api");
   const server = createHttpServer(
     {
@@ -345,16 +372,19 @@ async function openApi(
       placement: core.placement,
       artifacts: core.artifacts.api,
       metricsText: () => deps.metrics.text(),
-      readiness: () => ({
-        ready: store.isWritable,
-        checks: [{ name: "store", ok: store.isWritable }],
-      }),
+      readiness: () =>
+        readinessOf({ store: store.isWritable, artifacts: artifactServer.thread.isUp }),
     },
   );
   const { port } = await server.listen();
   apiAddress = config.apiAdvertise ?? advertised(config.apiListen, port);
   const url = `https://${apiAddress}`;
-  return { server, url, kubeconfigPath: admin.writeKubeconfig(url) };
+  return { server, resources, url, kubeconfigPath: admin.writeKubeconfig(url) };
+}
+
+function readinessOf(parts: Readonly<Record<string, boolean>>): Readiness {
+  const checks = Object.entries(parts).map(([name, ok]) => ({ name, ok }));
+  return { ready: checks.every((c) => c.ok), checks };
 }
 
 /**
@@ -369,15 +399,4 @@ async function ensureDefaultNamespace(
   const body = { apiVersion: "v1", kind: "Namespace", metadata: { name: "default" } };
   const user = { name: "hub", groups: [] };
   await resources.create("Namespace", "", body, { user, fieldValidation: "Strict" });
-}
-
-/** Where a listener is reached when nothing else was said: a wildcard address is this machine. */
-function advertised(listen: string, port: number): string {
-  const { host } = splitAddress(listen, "listen");
-  const name = isWildcard(host) ? "127.0.0.1" : host;
-  return `${name.includes(":") ? `[${name}]` : name}:${port}`;
-}
-
-function isWildcard(host: string): boolean {
-  return host === "0.0.0.0" || host === "::" || host === "";
 }
