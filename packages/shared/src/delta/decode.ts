@@ -27,8 +27,8 @@ export class BlockDecoder {
   readonly #map: ProgramMap | undefined;
   readonly #starts: readonly number[];
   /** Memory and models that every block uses again: what is thrown away is collected late. */
-  readonly #joined = new Scratch();
-  readonly #target = new Scratch();
+  readonly #joined: Scratch;
+  readonly #target: Scratch;
   readonly #weights = new SegmentCoders();
   #steps: StepCoder | undefined;
 
@@ -44,6 +44,9 @@ export class BlockDecoder {
     this.#base = base;
     this.#deps = deps;
     this.#starts = startsOfBlocks(manifest);
+    const { blocks } = manifest;
+    this.#joined = new Scratch(blocks.reduce((most, b) => Math.max(most, totalOf(b.ranges)), 0));
+    this.#target = new Scratch(blocks.reduce((most, b) => Math.max(most, b.targetLength), 0));
     this.#map = manifest.map === undefined ? undefined : this.#readMap(manifest.map.sha256, map);
   }
 
@@ -142,12 +145,17 @@ export function startsOfBlocks(manifest: DeltaManifest): readonly number[] {
   });
 }
 
-/** Bytes that are taken again and again; grows to the largest that was asked for. */
+/** Bytes that are taken again and again, `most` at a time: made once, when they are first needed. */
 class Scratch {
-  #bytes = new Uint8Array(0);
+  readonly #most: number;
+  #bytes: Uint8Array | undefined;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
 
   take(length: number): Uint8Array {
-    if (this.#bytes.length < length) this.#bytes = new Uint8Array(length);
+    this.#bytes ??= new Uint8Array(this.#most);
     return this.#bytes.subarray(0, length);
   }
 }

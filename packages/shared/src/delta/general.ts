@@ -5,7 +5,7 @@ import { type BaseRange, type BlockCodec, totalOf } from "./envelope.ts";
 import { MAX_BLOCK_BASE_BYTES, MAX_BLOCK_RANGES } from "./limits.ts";
 import { blockMemoryBytes, mapMemoryBytes } from "./memory.ts";
 import { type CopyMap, copyMapOf } from "./program/copy-map.ts";
-import { imageOf } from "./program/image.ts";
+import { type Architecture, imageOf } from "./program/image.ts";
 import { type CopyStep, Matcher } from "./program/matcher.ts";
 import { encodeProgramBlock, rangesOfBlock } from "./program/program-block.ts";
 import { type ProgramMap, programMapOf, writeProgramMap } from "./program/program-map.ts";
@@ -29,8 +29,12 @@ const BSDIFF_MARGIN_BYTES = 2 * 1024 * 1024;
 const NOISE = 0.95;
 
 /** Bytes in which a copy must agree to be worth a step of the map; code changes in more places than other bytes. */
-const LEAST_EQUAL = 32;
-const LEAST_EQUAL_IN_CODE = 20;
+const LEAST_EQUAL: Readonly<Record<Architecture, number>> = {
+  none: 32,
+  arm64: 20,
+  x64: 20,
+  wasm: 38,
+};
 
 /** Encodes blocks that hold no weights: programs, texts, containers, anything. */
 export class GeneralEncoder {
@@ -53,14 +57,7 @@ export class GeneralEncoder {
     if (!this.#may("program")) return undefined;
     if (steps === undefined && target.size <= PREFIX_ONLY_BYTES) return undefined;
     const images = { old: imageOf(base), new: imageOf(target) };
-    const copies = copyMapOf(
-      steps ??
-        matched(
-          base,
-          target,
-          images.new.architecture === "none" ? LEAST_EQUAL : LEAST_EQUAL_IN_CODE,
-        ),
-    );
+    const copies = copyMapOf(steps ?? matched(base, target, LEAST_EQUAL[images.new.architecture]));
     if (!isWorth(copies, target.size)) return undefined;
     const map = programMapOf(images, copies, { base, target });
     const coded = writeProgramMap(map, this.#compressor);

@@ -66,10 +66,10 @@ export class OldToNew {
   #last = 0;
 
   constructor(map: CopyMap) {
-    const pieces = paint(map);
-    this.#starts = Float64Array.from(pieces, (p) => p.start);
-    this.#ends = Float64Array.from(pieces, (p) => p.end);
-    this.#shifts = Float64Array.from(pieces, (p) => p.shift);
+    const { starts, ends, shifts, count } = paint(map);
+    this.#starts = starts.slice(0, count);
+    this.#ends = ends.slice(0, count);
+    this.#shifts = shifts.slice(0, count);
   }
 
   /** The target's offset of what lies at `offset` in the base; between stretches the shift of the one before counts. */
@@ -90,21 +90,42 @@ export class OldToNew {
   }
 }
 
-interface Piece {
-  readonly start: number;
-  readonly end: number;
-  readonly shift: number;
+/** Stretches of the base, columns of numbers: maps have many, and objects take ten times the memory. */
+class Pieces {
+  readonly starts: Float64Array;
+  readonly ends: Float64Array;
+  readonly shifts: Float64Array;
+  count = 0;
+
+  constructor(most: number) {
+    this.starts = new Float64Array(most);
+    this.ends = new Float64Array(most);
+    this.shifts = new Float64Array(most);
+  }
+
+  add(start: number, end: number, shift: number): void {
+    const last = this.count - 1;
+    if (last >= 0 && this.ends[last] === start && this.shifts[last] === shift) {
+      this.ends[last] = end;
+      return;
+    }
+    this.starts[this.count] = start;
+    this.ends[this.count] = end;
+    this.shifts[this.count] = shift;
+    this.count += 1;
+  }
 }
 
 /** Walks along the base: each place belongs to the longest copy that covers it. */
-function paint(map: CopyMap): readonly Piece[] {
+function paint(map: CopyMap): Pieces {
   const starts = startsOf(map);
-  const order = Array.from(map.from, (_, i) => i)
+  const order = Uint32Array.from(map.from, (_, i) => i)
     .filter((i) => (map.copied[i] ?? 0) > 0)
-    .toSorted((a, b) => (map.from[a] ?? 0) - (map.from[b] ?? 0) || a - b);
+    .sort((a, b) => (map.from[a] ?? 0) - (map.from[b] ?? 0) || a - b);
   const open = new LongestFirst(map.copied);
   const endOf = (i: number): number => (map.from[i] ?? 0) + (map.copied[i] ?? 0);
-  const pieces: { start: number; end: number; shift: number }[] = [];
+  // Each begin and each end of a copy begins a piece at most.
+  const pieces = new Pieces(2 * order.length + 1);
   let next = 0;
   let at = 0;
   for (;;) {
@@ -120,10 +141,7 @@ function paint(map: CopyMap): readonly Piece[] {
       continue;
     }
     const end = Math.min(endOf(top), following);
-    const shift = (starts[top] ?? 0) - (map.from[top] ?? 0);
-    const last = pieces.at(-1);
-    if (last !== undefined && last.end === at && last.shift === shift) last.end = end;
-    else pieces.push({ start: at, end, shift });
+    pieces.add(at, end, (starts[top] ?? 0) - (map.from[top] ?? 0));
     at = end;
   }
 }

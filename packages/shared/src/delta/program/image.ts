@@ -163,12 +163,12 @@ export function readSegments(reader: ByteReader): readonly Segment[] {
 
 /** Turns offsets in the file into addresses and back. */
 export class AddressSpace {
-  readonly #segments: readonly Segment[];
+  readonly segments: readonly Segment[];
   #byOffset: Segment | undefined;
   #byAddress: Segment | undefined;
 
   constructor(segments: readonly Segment[]) {
-    this.#segments = segments;
+    this.segments = segments;
   }
 
   /** The segment that holds this place of the file. */
@@ -176,9 +176,12 @@ export class AddressSpace {
     const last = this.#byOffset;
     if (last !== undefined && offset >= last.offset && offset < last.offset + last.length)
       return last;
-    const found = this.#segments.find((s) => offset >= s.offset && offset < s.offset + s.length);
-    if (found !== undefined) this.#byOffset = found;
-    return found;
+    for (const segment of this.segments)
+      if (offset >= segment.offset && offset < segment.offset + segment.length) {
+        this.#byOffset = segment;
+        return segment;
+      }
+    return undefined;
   }
 
   /** The segment that holds this address, that of zeroed memory behind the file's part included. */
@@ -186,20 +189,17 @@ export class AddressSpace {
     const last = this.#byAddress;
     if (last !== undefined && address >= last.address && address < last.address + last.memoryLength)
       return last;
-    const found = this.#segments.find(
-      (s) => address >= s.address && address < s.address + s.memoryLength,
-    );
-    if (found !== undefined) this.#byAddress = found;
-    return found;
+    for (const segment of this.segments)
+      if (address >= segment.address && address < segment.address + segment.memoryLength) {
+        this.#byAddress = segment;
+        return segment;
+      }
+    return undefined;
   }
 
   /** Address of a place of the file; undefined when it is not loaded. */
   addressAt(offset: number): number | undefined {
     const segment = this.segmentAt(offset);
     return segment && offset - segment.offset + segment.address;
-  }
-
-  get segments(): readonly Segment[] {
-    return this.#segments;
   }
 }

@@ -52,12 +52,13 @@ export function encodeProgramBlock(
 ): Uint8Array {
   const coder = new RangeEncoder(65_536);
   const pieces = piecesOf(block.map, { start: block.start, length: target.length });
+  const joined = new JoinedRanges(block.ranges);
   const steps = new StepCoder();
   steps.begin(surroundingsOf(block.map));
   const added = new ByteWriter(65_536);
   let at = 0;
   for (const piece of pieces) {
-    steps.code(coder, block.base, target, stretchOf(block, piece, at));
+    steps.code(coder, block.base, target, stretchOf(block.start, joined, piece, at));
     added.bytes(target.subarray(at + piece.copied, at + piece.copied + piece.added));
     at += piece.copied + piece.added;
   }
@@ -80,10 +81,11 @@ export function decodeProgramBlock(
   const added = readAdded(reader, length, block.base, compressor);
   const coder = new RangeDecoder(reader.bytes(reader.remaining, "coded stretches"));
   steps.begin(surroundingsOf(block.map));
+  const joined = new JoinedRanges(block.ranges);
   let at = 0;
   let taken = 0;
   for (const piece of pieces) {
-    steps.code(coder, block.base, target, stretchOf(block, piece, at));
+    steps.code(coder, block.base, target, stretchOf(block.start, joined, piece, at));
     target.set(added.subarray(taken, taken + piece.added), at + piece.copied);
     taken += piece.added;
     at += piece.copied + piece.added;
@@ -122,26 +124,44 @@ function piecesOf(map: ProgramMap, block: { start: number; length: number }): re
   return pieces;
 }
 
-function stretchOf(block: ProgramBlock, piece: Piece, targetAt: number): Stretch {
-  const at = piece.copied === 0 ? 0 : placeOf(block.ranges, piece);
+function stretchOf(start: number, joined: JoinedRanges, piece: Piece, targetAt: number): Stretch {
   return {
-    at,
+    at: piece.copied === 0 ? 0 : joined.placeOf(piece),
     oldOffset: piece.from,
-    newOffset: block.start + targetAt,
+    newOffset: start + targetAt,
     targetAt,
     length: piece.copied,
   };
 }
 
-/** Where a copied stretch lies in the joined ranges. */
-function placeOf(ranges: readonly BaseRange[], piece: Piece): number {
-  let joined = 0;
-  for (const range of ranges) {
-    if (piece.from >= range.offset && piece.from + piece.copied <= range.offset + range.length)
-      return joined + piece.from - range.offset;
-    joined += range.length;
+/** Finds where copied stretches lie in the joined ranges of a block. */
+class JoinedRanges {
+  readonly #ranges: readonly BaseRange[];
+  readonly #joined: Float64Array;
+
+  /** Ranges in order; a stretch is not found in others. */
+  constructor(ranges: readonly BaseRange[]) {
+    this.#ranges = ranges;
+    this.#joined = new Float64Array(ranges.length);
+    for (let i = 1; i < ranges.length; i++)
+      this.#joined[i] = (this.#joined[i - 1] ?? 0) + (ranges[i - 1]?.length ?? 0);
   }
-  throw corrupt("a copied stretch lies in no range of its block");
+
+  placeOf(piece: Piece): number {
+    const ranges = this.#ranges;
+    let low = 0;
+    let high = ranges.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((ranges[middle]?.offset ?? 0) <= piece.from) low = middle;
+      else high = middle - 1;
+    }
+    const range = ranges[low];
+    const end = piece.from + piece.copied;
+    if (range === undefined || piece.from < range.offset || end > range.offset + range.length)
+      throw corrupt("a copied stretch lies in no range of its block");
+    return (this.#joined[low] ?? 0) + piece.from - range.offset;
+  }
 }
 
 function surroundingsOf(map: ProgramMap): StepSurroundings {

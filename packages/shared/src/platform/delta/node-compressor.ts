@@ -18,6 +18,9 @@ const LARGE_LEVEL = 19;
 /** 2^24 covers a block and all that it may ask of the base. */
 const MAX_WINDOW_LOG = 25;
 
+/** The decoder holds a window: no larger than what comes out. */
+const BROTLI_WINDOW_LOG = 22;
+
 /** Node's zlib as the port of the codecs. Every output is bounded before it is made. */
 export const nodeCompressor: Compressor = {
   zstd(data, options) {
@@ -41,7 +44,10 @@ export const nodeCompressor: Compressor = {
     return brotliCompressSync(data, {
       params: {
         [constants.BROTLI_PARAM_QUALITY]: 11,
-        [constants.BROTLI_PARAM_LGWIN]: 22,
+        [constants.BROTLI_PARAM_LGWIN]: Math.min(
+          BROTLI_WINDOW_LOG,
+          Math.max(constants.BROTLI_MIN_WINDOW_BITS, Math.ceil(Math.log2(data.length + 17))),
+        ),
         [constants.BROTLI_PARAM_SIZE_HINT]: data.length,
         [constants.BROTLI_PARAM_MODE]:
           kind === "text" ? constants.BROTLI_MODE_TEXT : constants.BROTLI_MODE_GENERIC,
@@ -51,14 +57,14 @@ export const nodeCompressor: Compressor = {
   unzstd(frame, length, options) {
     return exactly(length, () =>
       zstdDecompressSync(frame, {
-        maxOutputLength: length + 1,
+        ...outputOf(length),
         params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG },
         ...(options?.dictionary ? { dictionary: options.dictionary } : {}),
       }),
     );
   },
   unbrotli(stream, length) {
-    return exactly(length, () => brotliDecompressSync(stream, { maxOutputLength: length + 1 }));
+    return exactly(length, () => brotliDecompressSync(stream, outputOf(length)));
   },
 };
 
@@ -73,6 +79,14 @@ export const nodeDigests: Digests = {
     };
   },
 };
+
+/** Least chunk that zlib takes. */
+const LEAST_CHUNK_BYTES = 64;
+
+/** No byte more than told is made, and all of them in one piece: else zlib holds them twice. */
+function outputOf(length: number): { maxOutputLength: number; chunkSize: number } {
+  return { maxOutputLength: length + 1, chunkSize: Math.max(LEAST_CHUNK_BYTES, length + 1) };
+}
 
 function exactly(length: number, decompress: () => Uint8Array): Uint8Array {
   if (length === 0) return new Uint8Array(0);
