@@ -1,4 +1,5 @@
-import type { Service } from "@flotilla/shared/kernel/service";
+import type { Clock } from "@flotilla/shared/kernel/clock";
+import type { Metrics, Service } from "@flotilla/shared/kernel/service";
 import { NeededContents } from "../app/artifact/needed.ts";
 import { NodeArtifacts } from "../app/artifact/node-artifacts.ts";
 import type { SignedTargets, StoredContents } from "../app/artifact/ports.ts";
@@ -8,9 +9,10 @@ import type { Sha256 } from "../app/desired/ports.ts";
 import type { EventRecorder } from "../app/events/event-recorder.ts";
 import type { ResourceStore } from "../app/resources/ports.ts";
 import type { Scheduler } from "../app/scheduling/scheduler.ts";
-import type { HubPlatform } from "./wiring.ts";
 
-interface ReleaseDeps extends HubPlatform {
+interface ReleaseDeps {
+  readonly clock: Clock;
+  readonly metrics: Metrics;
   readonly store: ResourceStore;
   readonly scheduler: Scheduler;
   readonly events: Pick<EventRecorder, "record">;
