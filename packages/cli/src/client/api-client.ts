@@ -161,7 +161,7 @@ export function errorOfStatus(statusCode: number, text: string): CliError {
   const status = statusFields(text);
   const code = EXIT_CODES[statusCode] ?? "failed";
   const mend = status.mend ?? MENDS[code];
-  const why = status.causes.join("; ");
+  const why = status.causes.join("; ") || (status.code ?? "");
   return new CliError(code, status.message, {
     fields: { statusCode, reason: status.reason, ...(why === "" ? {} : { why }) },
     ...(mend === undefined ? {} : { mend }),
@@ -189,6 +189,8 @@ interface StatusFields {
   readonly message: string;
   readonly reason: string;
   readonly causes: readonly string[];
+  /** Of an answer that is no Kubernetes Status. */
+  readonly code?: string;
   /** Where the hub says what to do about it. */
   readonly mend?: string;
 }
@@ -206,7 +208,8 @@ function statusFields(text: string): StatusFields {
     const causes = Array.isArray(value.details?.causes) ? value.details.causes : [];
     return {
       message: textOf(value.message) || text.slice(0, 300),
-      reason: textOf(value.reason) || (typeof value.code === "string" ? value.code : ""),
+      reason: textOf(value.reason),
+      ...(typeof value.code === "string" ? { code: value.code } : {}),
       ...(typeof value.mend === "string" ? { mend: value.mend } : {}),
       causes: causes.map(
         (c: { field?: string; message?: string }) => `${c.field ?? ""}: ${c.message ?? ""}`,
