@@ -4,12 +4,14 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { DELTA_RETRY_MS } from "../src/app/artifact/delta-service.ts";
 import { DeltasAhead } from "../src/app/artifact/delta-service-ahead.ts";
 import { CODEC_VERSION, FAILED_NODES_MAX } from "../src/app/artifact/delta-service-index.ts";
+import { DeltaReports } from "../src/app/artifact/delta-service-reports.ts";
 import type { ServedBytes } from "../src/app/artifact/ports.ts";
 import {
   ArtifactQuestions,
   QUESTIONS_MAX,
   QUESTIONS_OF_NODE_MAX,
 } from "../src/app/artifact/questions.ts";
+import { changeOf } from "../src/app/control/change.ts";
 import { SMALL_MEMORY_BYTES, WAIT_MS_MIN } from "../src/domain/artifact/choice.ts";
 import { deltasOf } from "../src/domain/artifact/choice-report.ts";
 import {
@@ -384,6 +386,15 @@ describe("before anybody asks", () => {
       { from: "1.0.0", bytes, profile: "fast" },
     ]);
     expect(deltasOf(one, [one, two], scene.deltas.made())).toEqual([]);
+    const reports = new DeltaReports({}, scene);
+    await reports.pass();
+    const told = () => scene.store.get("Release", "", "detector-2.0.0")?.status?.deltas;
+    expect(told()).toEqual([{ from: "1.0.0", bytes, profile: "fast" }]);
+    await scene.store.commit({
+      changes: [changeOf(one, undefined)].map((c) => ({ ...c, expect: "any" })),
+    });
+    await reports.pass();
+    expect(told()).toEqual([]);
   });
 });
 

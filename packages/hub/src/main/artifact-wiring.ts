@@ -21,6 +21,7 @@ import { DeltasAhead } from "../app/artifact/delta-service-ahead.ts";
 import { Holders } from "../app/artifact/delta-service-holders.ts";
 import { DeltaIndex } from "../app/artifact/delta-service-index.ts";
 import { DELTA_METRICS } from "../app/artifact/delta-service-metrics.ts";
+import { DeltaReports } from "../app/artifact/delta-service-reports.ts";
 import { Offers } from "../app/artifact/offers.ts";
 import { ReleaseFiles } from "../app/artifact/offers-files.ts";
 import { SitePeers } from "../app/artifact/offers-peers.ts";
@@ -106,6 +107,7 @@ export function makeArtifacts(config: HubConfig, deps: ArtifactDeps) {
     trust,
     deltas,
     new DeltasAhead({ ...deps, holders, deltas }),
+    new DeltaReports({}, { ...deps, deltas }),
   ];
   // Told by whoever makes the server: it knows its addresses when it listens.
   const addresses: { current?: { readonly server: string; readonly uploads: string } } = {};

@@ -42,11 +42,6 @@ export const DELTA_METRICS: readonly MetricDefinition[] = [
     help: "Deltas and whole files that wait to be made.",
   },
   {
-    name: "flotilla_hub_delta_cache_bytes",
-    kind: "gauge",
-    help: "Bytes of all manifests and payloads that lie ready.",
-  },
-  {
     name: "flotilla_hub_deltas_evicted_total",
     kind: "counter",
     help: "Deltas and whole files that were dropped to make room.",

@@ -317,8 +317,6 @@ export class DeltaService implements Service {
   }
 
   #tell(): void {
-    const { payloads, metrics } = this.#deps;
-    metrics.set("flotilla_hub_delta_cache_bytes", payloads.usedBytes);
     for (const listener of this.#listeners) listener();
   }
 }
