@@ -48,7 +48,7 @@ function isDefinitions(value: unknown): value is readonly MetricDefinition[] {
 }
 
 async function definitionsOf(name: "hub" | "edge-agent"): Promise<readonly MetricDefinition[]> {
-  const files = sourcesOf(name).filter((path) => path.endsWith("/metrics.ts"));
+  const files = sourcesOf(name).filter((path) => /[/-]metrics\.ts$/.test(path));
   const modules = await Promise.all(files.map(exportsOf));
   return modules.flatMap((module) => Object.values(module).filter(isDefinitions).flat());
 }
