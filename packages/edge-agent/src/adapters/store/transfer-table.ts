@@ -43,6 +43,10 @@ export class SqliteTransferTable implements TransferTable {
     return transferOf(this.#statements.get.get(target)?.record);
   }
 
+  all(): readonly Transfer[] {
+    return this.#statements.all.all().flatMap(({ record }) => transferOf(record) ?? []);
+  }
+
   put(transfer: Transfer): void {
     const record = JSON.stringify(transfer);
     this.#store.transaction(() => this.#statements.put.run(transfer.target, record));
@@ -75,6 +79,7 @@ function prepare(db: Database) {
     get: db.prepare<[string], { readonly record: string }>(
       "SELECT record FROM transfer WHERE target = ?",
     ),
+    all: db.prepare<[], { readonly record: string }>("SELECT record FROM transfer ORDER BY target"),
     put: db.prepare<[string, string]>(
       "INSERT INTO transfer (target, record) VALUES (?, ?) ON CONFLICT DO UPDATE SET record = excluded.record",
     ),

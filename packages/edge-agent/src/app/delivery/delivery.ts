@@ -54,7 +54,7 @@ export class ArtifactDelivery implements BlobFetcher {
   async fetch(target: FetchTarget, options: FetchOptions): Promise<Fetched> {
     options.signal.throwIfAborted();
     if (this.#deps.blobs.has(target.sha256)) return { transferredBytes: 0 };
-    const job = this.#jobs.get(target.sha256) ?? this.#begin(target, options);
+    const job = await this.#jobOf(target, options);
     job.callers.add(options);
     if (options.isUrgent) job.hurry.abort();
     const left = Promise.withResolvers<never>();
@@ -66,6 +66,38 @@ export class ArtifactDelivery implements BlobFetcher {
       options.signal.removeEventListener("abort", onAbort);
       job.callers.delete(options);
       if (job.callers.size === 0) job.stop.abort(new Error("nobody waits for it any more"));
+    }
+  }
+
+  /**
+   * Contents that transfers go on with, and what they begin from: parts and bases that must stay. Holds what an earlier life of the
+   * agent began too.
+   */
+  needed(): ReadonlySet<string> {
+    const steps = this.#deps.transfers.all().flatMap((transfer) => transfer.steps);
+    return new Set(
+      steps.flatMap(({ makes, base }) => (base === undefined ? [makes] : [makes, base])),
+    );
+  }
+
+  /** Lets go of what came of files that nobody wants any more. What is under way stays. */
+  forget(isWanted: (sha256: string) => boolean): void {
+    const { blobs, transfers } = this.#deps;
+    for (const { target, steps } of transfers.all()) {
+      if (isWanted(target) || this.#jobs.has(target)) continue;
+      transfers.remove(target);
+      for (const { makes } of steps) blobs.removePart(makes);
+    }
+  }
+
+  /** One that is being stopped, for nobody waited any more, comes to its end first: two would write to one part. */
+  async #jobOf(target: FetchTarget, options: FetchOptions): Promise<Job> {
+    for (;;) {
+      const job = this.#jobs.get(target.sha256);
+      if (job === undefined) return this.#begin(target, options);
+      if (!job.stop.signal.aborted) return job;
+      await job.result.catch(() => undefined);
+      options.signal.throwIfAborted();
     }
   }
 

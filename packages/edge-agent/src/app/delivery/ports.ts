@@ -103,6 +103,8 @@ export interface PeerServing {
 /** Transfers of files, over restarts. Each call is one durable transaction unless it runs inside the store's. */
 export interface TransferTable {
   get(target: string): Transfer | undefined;
+  /** Those that are not complete. */
+  all(): readonly Transfer[];
   put(transfer: Transfer): void;
   remove(target: string): void;
 }
