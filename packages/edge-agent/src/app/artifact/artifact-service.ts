@@ -6,7 +6,6 @@ import { exponentialMs, type RetrySchedule } from "@flotilla/shared/kernel/retry
 import type { Log, Metrics, Service } from "@flotilla/shared/kernel/service";
 import type { ReportedArtifacts } from "@flotilla/shared/model/artifact";
 import type { DesiredInstance, DesiredState } from "@flotilla/shared/model/desired-state";
-import type { Notice } from "@flotilla/shared/protocol/up/notice";
 import {
   type ArtifactStep,
   type ArtifactView,
@@ -18,11 +17,12 @@ import { isWithoutArtifacts, neededContents } from "../../domain/artifact/holdin
 import {
   currentContents,
   failureOf,
-  goodSlot,
+  lastGood,
   usableSlot,
 } from "../../domain/artifact/slot-record.ts";
 import { releaseKey } from "../../domain/artifact/trust-order.ts";
 import type { Seen, WorkloadSignals } from "../reconcile/ports.ts";
+import type { Notify } from "../state/notices.ts";
 import type { ArtifactReporter } from "./artifact-reporter.ts";
 import { makeArtifactExecutor } from "./executors.ts";
 import { FetchQueue, type WantedContent } from "./fetch-queue.ts";
@@ -55,7 +55,7 @@ export interface ArtifactServiceDeps {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly notify: (notice: Omit<Notice, "happenedAt">) => void;
+  readonly notify: Notify;
   /** Something is ready, or stands otherwise: wakes the reconciler. */
   readonly onChange: () => void;
 }
@@ -249,8 +249,7 @@ export class ArtifactService implements Service {
       const set = book.setOf(artifacts);
       const slots = book.get(id);
       if (set === NO_SET || usableSlot(slots, set) !== undefined) continue;
-      const hasFailed = failureOf(slots, set) !== undefined;
-      if (hasFailed && slots !== undefined && goodSlot(slots) !== undefined) continue;
+      if (failureOf(slots, set) !== undefined && lastGood(slots) !== undefined) continue;
       open.set(id, set);
     }
     const releases = (desired.prestage ?? [])

@@ -1,7 +1,6 @@
 import { must } from "@flotilla/shared/kernel/assert";
 import type { Clock } from "@flotilla/shared/kernel/clock";
 import type { Log, Metrics } from "@flotilla/shared/kernel/service";
-import type { Notice } from "@flotilla/shared/protocol/up/notice";
 import type { ArtifactStep, ArtifactStepKind } from "../../domain/artifact/artifact-plan.ts";
 import { filesOfSet, releasesText, reloadsBetween } from "../../domain/artifact/artifact-sets.ts";
 import {
@@ -11,6 +10,7 @@ import {
 } from "../../domain/artifact/slot-record.ts";
 import { recordsExit } from "../../domain/reconcile/transitions.ts";
 import type { Seen, WorkloadSignals } from "../reconcile/ports.ts";
+import type { Notify } from "../state/notices.ts";
 import type { LocalBlobs, ReloadPoster, SlotDisk, TrustGate } from "./ports.ts";
 import type { SlotBook } from "./slot-book.ts";
 import type { SlotGate } from "./slot-gate.ts";
@@ -33,7 +33,7 @@ export interface ArtifactExecutorDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly notify: (notice: Omit<Notice, "happenedAt">) => void;
+  readonly notify: Notify;
   /** An instance has got these contents into a slot. */
   readonly onTaken: (contents: SlotContents) => void;
 }

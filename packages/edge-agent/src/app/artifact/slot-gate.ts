@@ -4,7 +4,6 @@ import { CodedError, messageOf } from "@flotilla/shared/kernel/errors";
 import type { Log, Metrics } from "@flotilla/shared/kernel/service";
 import type { ReportedArtifact, ReportedArtifacts } from "@flotilla/shared/model/artifact";
 import type { DesiredInstance, DesiredState } from "@flotilla/shared/model/desired-state";
-import type { Notice } from "@flotilla/shared/protocol/up/notice";
 import { artifactReport, type Progress } from "../../domain/artifact/artifact-report.ts";
 import { releasesText, reloadsBetween } from "../../domain/artifact/artifact-sets.ts";
 import {
@@ -15,17 +14,18 @@ import {
 } from "../../domain/artifact/effective.ts";
 import {
   currentContents,
-  goodSlot,
+  lastGood,
   type SlotRecord,
   usableSlot,
 } from "../../domain/artifact/slot-record.ts";
-import { judgeTrial } from "../../domain/artifact/trial.ts";
+import { judgeTrial, READY_GAP_MS_MAX, TRIAL_GAP_MS_MAX } from "../../domain/artifact/trial.ts";
 import { runDigest } from "../../domain/reconcile/devices.ts";
 import type { ArtifactPaths } from "../../domain/reconcile/expand.ts";
 import type { InstanceRecord } from "../../domain/reconcile/instance-record.ts";
 import type { Hold } from "../../domain/reconcile/step.ts";
 import { recordsExit } from "../../domain/reconcile/transitions.ts";
 import type { ArtifactGate, Effective, Seen } from "../reconcile/ports.ts";
+import type { Notify } from "../state/notices.ts";
 import type { SlotDisk, TrustGate } from "./ports.ts";
 import type { SlotBook } from "./slot-book.ts";
 import type { UpdateLocks } from "./update-locks.ts";
@@ -43,11 +43,18 @@ export interface SlotGateDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly notify: (notice: Omit<Notice, "happenedAt">) => void;
+  readonly notify: Notify;
   /** How far what does not lie ready is; from the service that makes it ready. */
   readonly progressOf: (instanceId: string) => Progress | undefined;
   readonly report: () => ReportedArtifacts | undefined;
   readonly onPass: () => void;
+}
+
+interface ReadyTime {
+  /** Of which run, with which set. */
+  readonly run: string;
+  readonly readyMs: number;
+  readonly seenBootMs: number;
 }
 
 /** Between the reconciler and the slots: what may run now, the switch before a start, and the trial after it. */
@@ -55,8 +62,8 @@ export class SlotGate implements ArtifactGate {
   readonly #deps: SlotGateDeps;
   #seen: Seen | undefined;
   #holds: ReadonlyMap<string, Hold> = new Map();
-  /** Since when a run is ready with its set, by instance. */
-  readonly #ready = new Map<string, { readonly run: string; readonly sinceBootMs: number }>();
+  /** How long a run is ready with its set, by instance. */
+  readonly #ready = new Map<string, ReadyTime>();
   #lastFailure = "";
   #isResumed = false;
 
@@ -70,9 +77,13 @@ export class SlotGate implements ArtifactGate {
   }
 
   settle(seen: Seen): void {
+    const gapMs = seen.now.bootMs - (this.#seen?.now.bootMs ?? seen.now.bootMs);
     this.#seen = seen;
     this.#quietly(() => {
       if (!this.#isResumed) this.#resume(seen);
+      else if (gapMs > TRIAL_GAP_MS_MAX)
+        for (const { id } of this.#deps.book.all())
+          this.#deps.book.apply(id, { kind: "resumed", now: seen.now });
       this.#isResumed = true;
     });
     const records = new Map(seen.records.map((record) => [record.id, record]));
@@ -176,14 +187,11 @@ export class SlotGate implements ArtifactGate {
     const before = book.get(id);
     const after = book.apply(id, { kind: "failed", failure, now });
     if (after === before) return;
-    const isBack = after.phase === "rolling-back";
+    const isBack = after.failed.length > 0 && after.failed !== before?.failed;
     metrics.count("flotilla_agent_artifact_trials_total", {
       outcome: isBack ? "rolled-back" : "failing",
     });
-    const good = goodSlot(after);
-    const back = releasesText(
-      (good === undefined ? undefined : after[good])?.desired.artifacts ?? [],
-    );
+    const back = releasesText(lastGood(after)?.desired.artifacts ?? []);
     const why = `${what} failed (${failure.reason}: ${failure.message})`;
     notify({
       type: "Warning",
@@ -230,13 +238,13 @@ export class SlotGate implements ArtifactGate {
   #settleOne(slots: SlotRecord, record: InstanceRecord | undefined, seen: Seen): void {
     const contents = currentContents(slots);
     if (contents === undefined || record === undefined) return;
-    const readySinceBootMs = this.#readySince(slots, record, seen);
+    const readyMs = this.#readyMs(slots, record, seen);
     if (slots.trial === undefined) {
-      this.#respecify(slots, record, readySinceBootMs);
+      this.#respecify(slots, record, readyMs !== undefined);
       return;
     }
     const health = seen.health.get(slots.id);
-    const verdict = judgeTrial(slots, { record, health, readySinceBootMs }, seen.now);
+    const verdict = judgeTrial(slots, { record, health, readyMs }, seen.now);
     if (verdict?.kind === "failed") this.fail(slots.id, verdict.failure);
     if (verdict?.kind === "proved") this.#commit(slots, record);
   }
@@ -256,17 +264,17 @@ export class SlotGate implements ArtifactGate {
   }
 
   /** What is gone back to is the spec that ran well last, with the same files. */
-  #respecify(slots: SlotRecord, record: InstanceRecord, readySince: number | undefined): void {
+  #respecify(slots: SlotRecord, record: InstanceRecord, isReady: boolean): void {
     const { book } = this.#deps;
     const contents = currentContents(slots);
-    if (readySince === undefined || contents?.isGood !== true) return;
+    if (!isReady || contents?.isGood !== true) return;
     const { desired } = record;
     if (book.setOf(desired.artifacts) !== contents.set) return;
     if (runDigest(desired) === runDigest(contents.desired)) return;
     book.apply(slots.id, { kind: "respecified", desired });
   }
 
-  #readySince(slots: SlotRecord, record: InstanceRecord, seen: Seen): number | undefined {
+  #readyMs(slots: SlotRecord, record: InstanceRecord, seen: Seen): number | undefined {
     const { id, reloads } = slots;
     const run = `${record.runId ?? ""} ${currentContents(slots)?.set ?? ""}`;
     const leaders = seen.observed.get(id)?.leaders.length ?? 0;
@@ -281,10 +289,12 @@ export class SlotGate implements ArtifactGate {
       this.#ready.delete(id);
       return undefined;
     }
+    const { bootMs } = seen.now;
     const before = this.#ready.get(id);
-    if (before?.run === run) return before.sinceBootMs;
-    this.#ready.set(id, { run, sinceBootMs: seen.now.bootMs });
-    return seen.now.bootMs;
+    const gapMs = before?.run === run ? bootMs - before.seenBootMs : 0;
+    const readyMs = (before?.run === run ? before.readyMs : 0) + Math.min(gapMs, READY_GAP_MS_MAX);
+    this.#ready.set(id, { run, readyMs, seenBootMs: bootMs });
+    return readyMs;
   }
 
   #startHolds(desired: DesiredState): ReadonlyMap<string, Hold> {

@@ -2,7 +2,6 @@ import type { Clock } from "@flotilla/shared/kernel/clock";
 import { type Random, randomHex } from "@flotilla/shared/kernel/random";
 import type { Metrics } from "@flotilla/shared/kernel/service";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
-import type { Notice } from "@flotilla/shared/protocol/up/notice";
 import { deviceEnvironment, runDigest } from "../../domain/reconcile/devices.ts";
 import { containerEnvironment, expandContainer } from "../../domain/reconcile/expand.ts";
 import type { ContainerProcess, InstanceRecord } from "../../domain/reconcile/instance-record.ts";
@@ -14,6 +13,7 @@ import {
   startingRecord,
   stoppingRecord,
 } from "../../domain/reconcile/transitions.ts";
+import type { Notify } from "../state/notices.ts";
 import type { AgentStore } from "../state/ports.ts";
 import type { ArtifactGate, ProcessRuntime, StartOutcome } from "./ports.ts";
 
@@ -39,7 +39,7 @@ export interface ExecutorDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly metrics: Metrics;
-  readonly notify: (notice: Omit<Notice, "happenedAt">) => void;
+  readonly notify: Notify;
   /** Signals sent by this process, by run id. */
   readonly sent: Map<string, SentSignals>;
   /** Absent: this agent has no artifacts. */

@@ -6,11 +6,11 @@ import type { Random } from "@flotilla/shared/kernel/random";
 import type { Log, Metrics, Service } from "@flotilla/shared/kernel/service";
 import type { DesiredState } from "@flotilla/shared/model/desired-state";
 import type { InstancePhase, ReportedState } from "@flotilla/shared/model/reported-state";
-import type { Notice } from "@flotilla/shared/protocol/up/notice";
 import type { InstanceRecord } from "../../domain/reconcile/instance-record.ts";
 import { plan } from "../../domain/reconcile/plan.ts";
 import { type InstanceUse, reportedState } from "../../domain/reconcile/report.ts";
 import type { Health, Now, PlanInput, SentSignals, Step } from "../../domain/reconcile/step.ts";
+import { makeNotify } from "../state/notices.ts";
 import type { AgentStore } from "../state/ports.ts";
 import { type AgentIdentity, makeExecutor } from "./executors.ts";
 import { HealthMonitor } from "./health-monitor.ts";
@@ -97,7 +97,7 @@ export class Reconciler implements Service {
       clock,
       random,
       metrics,
-      notify: (notice) => this.#notify(notice),
+      notify: makeNotify(deps),
       sent: this.#sent,
       ...(deps.artifacts === undefined ? {} : { artifacts: deps.artifacts }),
     });
@@ -270,21 +270,6 @@ export class Reconciler implements Service {
     } catch (error) {
       if (error instanceof AssertionError) throw error;
       log.warn({ err: error }, "a report could not be stored; the next pass tries again");
-    }
-  }
-
-  /** Tells the hub what happened. A notice that cannot be stored is no reason to leave a deed undone. */
-  #notify(notice: Omit<Notice, "happenedAt">): void {
-    const { clock, log, store } = this.#deps;
-    const body: Notice = {
-      ...notice,
-      message: notice.message.slice(0, 1_024),
-      happenedAt: Math.max(0, Math.trunc(clock.wallMs())),
-    };
-    try {
-      store.enqueue({ kind: "notice", body });
-    } catch (error) {
-      log.warn({ err: error, reason: notice.reason }, "a notice could not be stored");
     }
   }
 

@@ -8,7 +8,7 @@ import { NO_SET, type SetDigest } from "./artifact-sets.ts";
 import {
   currentContents,
   failureOf,
-  goodSlot,
+  lastGood,
   otherSlot,
   type SlotName,
   type SlotRecord,
@@ -111,7 +111,7 @@ function useStep(view: ArtifactView, setOf: SetDigest): readonly ArtifactStep[] 
   const { id, record, run, slots, wanted } = view;
   if (slots === undefined) return [];
   const next = usableSlot(slots, setOf(wanted?.artifacts));
-  if (next !== undefined && next !== slots.current && !view.isChecked(next))
+  if (next !== undefined && next === slots.next && !view.isChecked(next))
     return [{ kind: "check", id, slot: next }];
   const set = setOf(run?.artifacts);
   const slot = set === NO_SET ? undefined : usableSlot(slots, set);
@@ -126,22 +126,31 @@ function useStep(view: ArtifactView, setOf: SetDigest): readonly ArtifactStep[] 
 
 /** What makes the other slot ready. */
 function makeStep(view: ArtifactView, setOf: SetDigest): readonly ArtifactStep[] {
-  const { id, slots, wanted } = view;
-  const set = setOf(wanted?.artifacts);
-  if (wanted?.artifacts === undefined || set === NO_SET) return dropNext(view);
-  const usable = usableSlot(slots, set);
+  const { id, slots } = view;
+  const own = view.wanted;
+  if (own?.artifacts === undefined) return dropNext(view);
+  const hasFailed = failureOf(slots, setOf(own.artifacts)) !== undefined;
+  const good = lastGood(slots);
+  // What failed here is not made again; what was good is, when it was damaged meanwhile.
+  const wanted = hasFailed && good !== undefined ? good.desired : own;
+  const usable = usableSlot(slots, setOf(wanted.artifacts));
   if (usable !== undefined) return usable === slots?.next ? [] : dropNext(view);
-  if (failureOf(slots, set) !== undefined && slots !== undefined && goodSlot(slots) !== undefined)
-    return dropNext(view);
-  if (view.verdict?.kind !== "accepted") return [waitForTrust(view)];
-  const missing = missingFiles(view, wanted.artifacts);
-  if (missing.length > 0) return [fetchStep(view, missing, setOf)];
+  const isOwn = wanted === own;
+  if (isOwn && view.verdict?.kind !== "accepted") return [waitForTrust(view)];
+  const missing = missingFiles(view, wanted.artifacts ?? []);
+  if (missing.length > 0) return [fetchStep({ ...view, wanted }, missing, setOf)];
   if (slots !== undefined && freeSlot(slots) === undefined) return [];
-  const { install } = view.verdict;
-  const targets = wanted.artifacts.flatMap((pin) =>
-    pin.files.flatMap(({ target }) => install.get(target) ?? []),
-  );
+  const targets = isOwn ? acceptedTargets(own, view.verdict) : (good?.targets ?? []);
   return [{ kind: "prepare", id, desired: wanted, targets }];
+}
+
+function acceptedTargets(
+  { artifacts = [] }: DesiredInstance,
+  verdict: SetVerdict | undefined,
+): readonly TrustedTarget[] {
+  if (verdict?.kind !== "accepted") return [];
+  const files = artifacts.flatMap((pin) => pin.files);
+  return files.flatMap(({ target }) => verdict.install.get(target) ?? []);
 }
 
 function dropNext({ id, slots }: ArtifactView): readonly ArtifactStep[] {

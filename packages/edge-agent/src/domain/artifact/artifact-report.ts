@@ -5,7 +5,7 @@ import { changedPins, type SetDigest } from "./artifact-sets.ts";
 import {
   currentContents,
   failureOf,
-  goodSlot,
+  lastGood,
   type SlotRecord,
   usableSlot,
 } from "./slot-record.ts";
@@ -60,7 +60,7 @@ function stateOf(
 ): State {
   const contents = slots === undefined ? undefined : currentContents(slots);
   const failure = failureOf(slots, set);
-  if (slots !== undefined && failure !== undefined && goodSlot(slots) !== undefined)
+  if (slots !== undefined && failure !== undefined && lastGood(slots) !== undefined)
     return { phase: "RolledBack", ...why(failure) };
   if (contents?.set === set) {
     if (contents.isGood) return { phase: "Active" };

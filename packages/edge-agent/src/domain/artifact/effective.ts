@@ -7,7 +7,7 @@ import { NO_SET, releasesText, type SetDigest } from "./artifact-sets.ts";
 import {
   currentContents,
   failureOf,
-  goodSlot,
+  lastGood,
   type SlotName,
   type SlotRecord,
   usableSlot,
@@ -64,7 +64,7 @@ function withoutLock(facts: InstanceFacts, setOf: SetDigest): Choice {
   const set = setOf(wanted.artifacts);
   if (set === NO_SET) return { run: wanted };
   const current = slots === undefined ? undefined : currentContents(slots);
-  const good = goodContents(slots);
+  const good = lastGood(slots);
   const failure = failureOf(slots, set);
   if (slots?.phase === "rolling-back" && good !== undefined) {
     const hold =
@@ -78,8 +78,10 @@ function withoutLock(facts: InstanceFacts, setOf: SetDigest): Choice {
     const why = `the trial of ${changeText(current?.desired)} comes first`;
     return { run: asItWas(facts, setOf), hold: pending(facts, why) };
   }
-  if (failure !== undefined && good !== undefined)
-    return { run: asItWas(facts, setOf), hold: rolledBack(facts, failure) };
+  if (failure !== undefined && good !== undefined) {
+    const run = current === undefined ? good.desired : asItWas(facts, setOf);
+    return { run, hold: rolledBack(facts, failure) };
+  }
   const slot = usableSlot(slots, set);
   if (slot === undefined) return { run: asItWas(facts, setOf), hold: pending(facts) };
   if (facts.record !== undefined && !facts.isChecked(slot))
@@ -90,17 +92,11 @@ function withoutLock(facts: InstanceFacts, setOf: SetDigest): Choice {
 /** What the instance is now: as its record says where that is true of its files, else as the files say. */
 function asItWas(facts: InstanceFacts, setOf: SetDigest): DesiredInstance | undefined {
   const { record, slots } = facts;
-  const contents =
-    slots === undefined ? undefined : (currentContents(slots) ?? goodContents(slots));
+  const contents = slots === undefined ? undefined : (currentContents(slots) ?? lastGood(slots));
   if (contents === undefined) return record?.desired;
   return record !== undefined && setOf(record.desired.artifacts) === contents.set
     ? record.desired
     : contents.desired;
-}
-
-function goodContents(slots: SlotRecord | undefined) {
-  const slot = slots === undefined ? undefined : goodSlot(slots);
-  return slot === undefined ? undefined : slots?.[slot];
 }
 
 /** True when carrying the choice out restarts the instance or changes its files. */
@@ -121,7 +117,7 @@ function pending(facts: InstanceFacts, why?: string): Hold {
 }
 
 function rolledBack({ slots, wanted }: InstanceFacts, failure: Failed): Hold {
-  const good = goodContents(slots)?.desired;
+  const good = lastGood(slots)?.desired;
   const message = `${changeText(wanted)} failed here (${failure.reason}: ${failure.message}); ${changeText(good)} runs. It is not tried again until flotilla-agent retry ${wanted.id}`;
   return { reason: "RolledBack", message };
 }

@@ -16,7 +16,7 @@ export function knownReleases(
   desired: DesiredState | undefined,
 ): readonly KnownRelease[] {
   const current = slots.flatMap((record) => releasesOf(currentContents(record)));
-  const beside = slots.flatMap((record) => [...releasesOf(record.a), ...releasesOf(record.b)]);
+  const beside = slots.flatMap(({ a, b, damaged }) => [a, b, damaged].flatMap(releasesOf));
   const wanted = (desired?.instances ?? []).flatMap((instance) => instance.artifacts ?? []);
   const releases = new Map<string, KnownRelease>();
   for (const release of [...current, ...beside, ...wanted, ...(desired?.prestage ?? [])]) {

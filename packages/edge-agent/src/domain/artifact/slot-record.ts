@@ -86,6 +86,8 @@ export interface SlotRecord {
   /** While preparing, prepared and switching: the other slot. */
   readonly next?: SlotName;
   readonly trial?: Trial;
+  /** The last good set, when its files were found to be others: it is made anew where what is wanted has failed. */
+  readonly damaged?: SlotContents;
   /** What the running workload has still to be told after a switch under it. */
   readonly reloads: readonly Reload[];
   readonly failed: readonly FailedSet[];
@@ -101,7 +103,7 @@ export function currentContents(record: SlotRecord): SlotContents | undefined {
   return record.current === undefined ? undefined : record[record.current];
 }
 
-/** The slot whose set can be gone back to: good, and not what is being tried. */
+/** The slot whose set can be gone back to: it passed its health window. */
 export function goodSlot(record: SlotRecord): SlotName | undefined {
   const { current } = record;
   if (current === undefined) return undefined;
@@ -121,6 +123,13 @@ export function usableSlot(record: SlotRecord | undefined, set: string): SlotNam
   const ready = phase === "prepared" || phase === "switching" ? next : undefined;
   const slots = phase === "rolling-back" ? [good] : [current, ready];
   return slots.find((slot) => slot !== undefined && record[slot]?.set === set);
+}
+
+/** What is run where what is wanted has failed: the last good set, whether it lies whole or has to be made anew. */
+export function lastGood(record: SlotRecord | undefined): SlotContents | undefined {
+  if (record === undefined) return undefined;
+  const slot = goodSlot(record);
+  return slot === undefined ? record.damaged : record[slot];
 }
 
 /** What failed of a set here; undefined: nothing. */

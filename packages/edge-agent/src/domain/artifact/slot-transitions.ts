@@ -7,6 +7,7 @@ import {
   FAILED_SETS_MAX,
   type Failure,
   goodSlot,
+  lastGood,
   otherSlot,
   type Reload,
   type SlotContents,
@@ -102,6 +103,7 @@ const REACTIONS: Readonly<Record<Exclude<SlotReaction, "impossible">, React>> = 
       ...(record.phase === "trial" ? { phase: "committed" } : {}),
       [must(record.current, "it has contents")]: good,
       trial: undefined,
+      damaged: undefined,
       failed: record.failed.filter((failure) => failure.set !== good.set),
     });
   },
@@ -149,7 +151,7 @@ function failed(record: SlotRecord, event: SlotEvent): SlotRecord {
   if (event.kind !== "failed" || contents === undefined || record.trial === undefined)
     return record;
   const { failure, now } = event;
-  if (record.phase !== "trial" || !canGoBack(record))
+  if (record.phase !== "trial" || !canGoBack(record, contents))
     return changed(record, { trial: { ...record.trial, failing: failure } });
   const releases = (contents.desired.artifacts ?? []).map(({ name, version }) => ({
     name,
@@ -157,8 +159,10 @@ function failed(record: SlotRecord, event: SlotEvent): SlotRecord {
   }));
   const entry = { set: contents.set, releases, ...failure, failedWallMs: now.wallMs };
   const others = record.failed.filter((f) => f.set !== contents.set);
+  const isWhole = goodSlot(record) !== undefined;
   return changed(record, {
-    phase: "rolling-back",
+    phase: isWhole ? "rolling-back" : "absent",
+    ...(isWhole ? {} : { [must(record.current, "it has contents")]: undefined }),
     trial: undefined,
     reloads: [],
     failed: [entry, ...others].slice(0, FAILED_SETS_MAX),
@@ -166,9 +170,9 @@ function failed(record: SlotRecord, event: SlotEvent): SlotRecord {
 }
 
 /** A Job's earlier work is done and is not done again: what fails of it is tried as its own limits say. */
-function canGoBack(record: SlotRecord): boolean {
-  const good = goodSlot(record);
-  return good !== undefined && good !== record.current && record[good]?.desired.kind !== "Job";
+function canGoBack(record: SlotRecord, current: SlotContents): boolean {
+  const good = lastGood(record);
+  return good !== undefined && good.set !== current.set && good.desired.kind !== "Job";
 }
 
 function returned(record: SlotRecord, event: SlotEvent): SlotRecord {
@@ -183,31 +187,23 @@ function returned(record: SlotRecord, event: SlotEvent): SlotRecord {
 }
 
 function lost(record: SlotRecord, event: SlotEvent): SlotRecord {
-  if (event.kind !== "lost" || record[event.slot] === undefined) return record;
+  const contents = event.kind === "lost" ? record[event.slot] : undefined;
+  if (event.kind !== "lost" || contents === undefined) return record;
+  const { slot } = event;
   const { current, next, phase } = record;
   const rest = changed(record, {
-    [event.slot]: undefined,
-    ...(event.slot === current ? { trial: undefined, reloads: [] } : {}),
+    [slot]: undefined,
+    ...(slot === current ? { trial: undefined, reloads: [] } : {}),
+    ...(contents.isGood ? { damaged: contents } : {}),
   });
-  if (event.slot === next) return changed(rest, { phase: restingPhase(rest), next: undefined });
+  if (slot === next) return changed(rest, { phase: restingPhase(rest), next: undefined });
   if (phase === "preparing" || phase === "prepared" || phase === "switching") return rest;
-  if (event.slot === current)
+  if (slot === current)
     return changed(rest, { phase: goodSlot(rest) === undefined ? "absent" : "rolling-back" });
-  return phase === "rolling-back" ? stranded(rest) : rest;
-}
-
-/** What was to be gone back to is no more: the failed set is all there is, and is tried on. */
-function stranded(record: SlotRecord): SlotRecord {
-  const phase = restingPhase(record);
-  if (phase !== "trial") return changed(record, { phase });
-  const failing = record.failed[0] ?? {
-    reason: "RolledBack",
-    message: "nothing is left to go back to",
-  };
-  return changed(record, {
-    phase,
-    trial: { deadlineBootMs: 0, bootId: "", boots: 0, failuresBefore: 0, failing },
-  });
+  // What was to be gone back to: what failed is no way out, and what was good is made anew.
+  return phase === "rolling-back" && current !== undefined
+    ? changed(rest, { phase: "absent", [current]: undefined })
+    : rest;
 }
 
 function restingPhase(record: SlotRecord): SlotPhase {
@@ -230,7 +226,7 @@ type Change = { readonly [K in keyof SlotRecord]?: SlotRecord[K] | undefined };
 
 /** The record with these members; what is given as undefined is left out. */
 function changed(record: SlotRecord, change: Change): SlotRecord {
-  const { a, b, current, next, trial, ...always } = { ...record, ...change };
+  const { a, b, current, next, trial, damaged, ...always } = { ...record, ...change };
   return {
     id: record.id,
     phase: always.phase ?? record.phase,
@@ -241,5 +237,6 @@ function changed(record: SlotRecord, change: Change): SlotRecord {
     ...(current === undefined ? {} : { current }),
     ...(next === undefined ? {} : { next }),
     ...(trial === undefined ? {} : { trial }),
+    ...(damaged === undefined ? {} : { damaged }),
   };
 }

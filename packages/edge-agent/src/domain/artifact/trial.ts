@@ -11,12 +11,20 @@ export const ACTIVATION_TRIES_MAX = 3;
 /** Boots of the machine during one trial, after which the set has failed: it may be what brings the machine down. */
 export const ACTIVATION_BOOTS_MAX = 3;
 
+/**
+ * Most time between two looks that counts as time of being ready: what happened in a longer one, such as while the machine slept,
+ * nobody has seen.
+ */
+export const READY_GAP_MS_MAX = 5_000;
+/** After a longer gap the time of a trial counts anew. */
+export const TRIAL_GAP_MS_MAX = 60_000;
+
 /** What is seen of an instance whose set is on trial. */
 export interface TrialView {
   readonly record: InstanceRecord | undefined;
   readonly health: Health | undefined;
-  /** Boot clock since when this run has been ready without a break with this set; undefined: it is not, or was not told of it. */
-  readonly readySinceBootMs: number | undefined;
+  /** How long this run has been ready without a break with this set; undefined: it is not, or was not told of it. */
+  readonly readyMs: number | undefined;
 }
 
 export type TrialVerdict =
@@ -31,12 +39,11 @@ export function judgeTrial(
 ): TrialVerdict | undefined {
   const { trial } = slots;
   const contents = currentContents(slots);
-  const { record, readySinceBootMs } = view;
+  const { record, readyMs } = view;
   if (trial === undefined || contents === undefined || record === undefined) return undefined;
   if (record.intent === "finished" && record.outcome === "succeeded") return { kind: "proved" };
   const windowMs = healthWindowMs(contents.desired);
-  if (readySinceBootMs !== undefined && now.bootMs - readySinceBootMs >= windowMs)
-    return { kind: "proved" };
+  if (readyMs !== undefined && readyMs >= windowMs) return { kind: "proved" };
   // What failed with nothing to go back to is tried on, and has failed once.
   if (trial.failing !== undefined) return undefined;
   const failure = failureOf({ ...view, record }, trial, now);
@@ -60,7 +67,9 @@ function failureOf(
     };
   if (trial.boots >= ACTIVATION_BOOTS_MAX)
     return { reason: "BootLoop", message: `the machine started ${trial.boots} times meanwhile` };
-  if (trial.bootId === now.bootId && now.bootMs >= trial.deadlineBootMs)
+  const isLate = trial.bootId === now.bootId && now.bootMs >= trial.deadlineBootMs;
+  // What is ready is given the rest of its window.
+  if (isLate && view.readyMs === undefined)
     return {
       reason: "NotReady",
       message: health?.message ?? record.message ?? "it was not ready for long enough",
