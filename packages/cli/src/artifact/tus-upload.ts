@@ -1,10 +1,11 @@
 import { createReadStream } from "node:fs";
 import { Agent } from "node:https";
 import { messageOf } from "@flotilla/shared/kernel/errors";
-import { DefaultHttpStack, DetailedError, Upload } from "tus-js-client";
+import { DetailedError, Upload } from "tus-js-client";
 import { errorOfStatus } from "../client/api-client.ts";
 import type { HubAccess } from "../client/kubeconfig.ts";
 import { CliError } from "../domain/errors.ts";
+import { HttpsStack } from "./tus-http.ts";
 
 /** Waits before an upload that was cut off is gone on with; after the last one it is given up, and the next push goes on. */
 const RETRY_DELAYS_MS: readonly number[] = [500, 1_000, 3_000, 5_000, 10_000, 20_000];
@@ -48,7 +49,7 @@ export class TusUploader {
             this.#access.token === undefined
               ? {}
               : { authorization: `Bearer ${this.#access.token}` },
-          httpStack: new DefaultHttpStack({ agent: this.#agent }),
+          httpStack: new HttpsStack({ agent: this.#agent }),
           retryDelays: [...RETRY_DELAYS_MS],
           storeFingerprintForResuming: false,
           onAfterResponse: (_request, response) => {
