@@ -1,7 +1,7 @@
 import { must } from "@flotilla/shared/kernel/assert";
 import { SeededRandom } from "@flotilla/shared/testing/seeded-random";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { DELTA_RETRY_MS } from "../src/app/artifact/delta-service.ts";
+import { DELTA_RETRY_MS, DELTA_WAITING_MAX } from "../src/app/artifact/delta-service.ts";
 import { DeltasAhead } from "../src/app/artifact/delta-service-ahead.ts";
 import { CODEC_VERSION, FAILED_NODES_MAX } from "../src/app/artifact/delta-service-index.ts";
 import { DeltaReports } from "../src/app/artifact/delta-service-reports.ts";
@@ -227,6 +227,26 @@ describe("making deltas", () => {
     expect(names()).toEqual([">old/fast", ">new/fast"]);
     await make(">new/fast", 1);
     expect(names()).toEqual([">old/fast", ">new/fast", ">label/fast"]);
+  });
+
+  test("is refused between files of different artifacts, and beyond a number that waits", async () => {
+    const other = await putRelease(scene, 9, ["label"]);
+    await scene.store.commit({
+      changes: [
+        {
+          ...changeOf(other, { ...other, spec: { ...other.spec, artifact: "other" } }),
+          expect: "any",
+        },
+      ],
+    });
+    await scene.offers.offerTo(NODE, asks("new", ["label"]));
+    expect(names()).toEqual([">new/fast"]);
+    const many = Array.from({ length: DELTA_WAITING_MAX + 5 }, (_, i) => `many-${i}`);
+    await putRelease(scene, 3, many);
+    const taken = many.filter((word) =>
+      scene.deltas.want({ base: undefined, target: sha(word), profile: "fast" }, "asked"),
+    );
+    expect(taken).toHaveLength(DELTA_WAITING_MAX - 1);
   });
 
   test("that failed is not tried again for a while; a delta is offered where the whole file cannot be made", async () => {

@@ -51,6 +51,8 @@ export class DeltaIndex {
   readonly #file: DeltaIndexFile;
   readonly #payloads: PayloadStore;
   readonly #log: Log;
+  /** What `made` answers; undefined when it has to be gathered anew. */
+  #made: readonly IndexedDelta[] | undefined;
 
   constructor(deps: {
     readonly file: DeltaIndexFile;
@@ -72,12 +74,14 @@ export class DeltaIndex {
       if (stored.has(record.manifestSha256)) known.add(record.manifestSha256);
       else this.#records.delete(key);
     }
+    this.#made = undefined;
     for (const sha256 of stored) if (!known.has(sha256)) await this.#payloads.remove(sha256);
   }
 
   /** Everything that can be offered. */
   made(): readonly IndexedDelta[] {
-    return [...this.#records.values()].filter((r) => r.refused === undefined).map(deltaOf);
+    this.#made ??= [...this.#records.values()].filter((r) => r.refused === undefined).map(deltaOf);
+    return this.#made;
   }
 
   /** What was made for this, also when it is not offered any more. */
@@ -157,6 +161,7 @@ export class DeltaIndex {
 
   /** What cannot be written is made again after the next start, and nothing worse. */
   #write(): void {
+    this.#made = undefined;
     const records = [...this.#records.values()];
     try {
       this.#file.write(JSON.stringify({ codecVersion: CODEC_VERSION, records }));

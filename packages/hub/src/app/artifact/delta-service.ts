@@ -23,7 +23,7 @@ import type {
 
 /** What could not be made is not tried again for so long: 5 min. */
 export const DELTA_RETRY_MS = 300_000;
-/** Most deltas that wait to be made; what nobody asked for is not taken in beyond that. */
+/** Most deltas that wait to be made; no more are taken in. */
 export const DELTA_WAITING_MAX = 1_000;
 /** A payload that was offered is not dropped for this long, for it is being fetched: an hour. */
 const OFFERED_KEPT_MS = 3_600_000;
@@ -113,7 +113,7 @@ export class DeltaService implements Service {
     }
     const [of] = this.#deps.files.of(work.target);
     if (of === undefined || this.#isHopeless(work)) return false;
-    if (urgency === "ahead" && this.#jobs.size >= DELTA_WAITING_MAX) return false;
+    if (this.#jobs.size >= DELTA_WAITING_MAX) return false;
     const { promise: done, resolve: finish } = Promise.withResolvers<void>();
     this.#jobs.set(key, { work, of, urgency, startedBootMs: undefined, done, finish });
     this.#next();
@@ -123,7 +123,10 @@ export class DeltaService implements Service {
   /** True when making this failed not long ago. */
   hasFailed(work: DeltaWork): boolean {
     const failedBootMs = this.#failedBootMs.get(keyOf(work));
-    return failedBootMs !== undefined && this.#deps.clock.bootMs() - failedBootMs < DELTA_RETRY_MS;
+    if (failedBootMs === undefined) return false;
+    if (this.#deps.clock.bootMs() - failedBootMs < DELTA_RETRY_MS) return true;
+    this.#failedBootMs.delete(keyOf(work));
+    return false;
   }
 
   /** Milliseconds until this is made, as far as can be said; undefined when nobody makes it. */
@@ -186,7 +189,7 @@ export class DeltaService implements Service {
     const { encoder, metrics } = this.#deps;
     while (this.#stop?.signal.aborted === false && this.#running < encoder.width) {
       const waiting = [...this.#jobs.values()].filter((job) => !isStarted(job));
-      const job = waiting.find((j) => j.urgency === "asked") ?? waiting[0];
+      const job = waiting.toSorted((a, b) => rankOf(a) - rankOf(b))[0];
       metrics.set("flotilla_hub_delta_jobs_waiting", Math.max(0, waiting.length - 1));
       if (job === undefined) return;
       void this.#make(job, this.#stop.signal);
@@ -327,7 +330,12 @@ function isStarted(job: Job): boolean {
 
 /** Whether a job is done before another that waits. */
 function isBefore(a: Job, b: Job): boolean {
-  return isStarted(a) || (a.urgency === "asked" && b.urgency === "ahead");
+  return isStarted(a) || rankOf(a) < rankOf(b);
+}
+
+/** What nodes wait for comes first, and of that whole files, without which nothing is offered. */
+function rankOf({ urgency, work }: Job): number {
+  return (urgency === "asked" ? 0 : 2) + (work.base === undefined ? 0 : 1);
 }
 
 /** What was read is what the store said it is: else a disk has altered it. */

@@ -99,8 +99,18 @@ export class Offers {
   #begin(wish: Wish): readonly DeltaWork[] {
     const { deltas, blobs } = this.#deps;
     if (blobs.sizeOf(wish.target) === undefined) return [];
-    const missing = workFor(wish, deltas.made(), (base) => blobs.sizeOf(base) !== undefined);
+    const missing = workFor(wish, deltas.made(), (base) => this.#isBase(base, wish.target));
     return missing.filter((work) => deltas.want(work, "asked"));
+  }
+
+  /** True for a content of the same artifact that the store has: a node cannot have the hub make deltas between anything. */
+  #isBase(base: string, target: string): boolean {
+    const { blobs, files } = this.#deps;
+    const artifacts = files.of(target).map((f) => f.release.spec.artifact);
+    return (
+      blobs.sizeOf(base) !== undefined &&
+      files.of(base).some((f) => artifacts.includes(f.release.spec.artifact))
+    );
   }
 
   /** The best way whose payloads are all there. */
