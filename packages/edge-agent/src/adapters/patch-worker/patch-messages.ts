@@ -10,15 +10,20 @@ export interface PatchTask {
 
 /** Of the thread. */
 export type PatchEvent =
-  /** It waits for these bytes of the payload. One at a time. */
-  | { readonly kind: "read"; readonly offset: number; readonly length: number }
+  /** It waits for these bytes of the payload, which are to lie at the begin of `into`: always the same memory. One at a time. */
+  | {
+      readonly kind: "read";
+      readonly offset: number;
+      readonly length: number;
+      readonly into: SharedArrayBuffer;
+    }
   | { readonly kind: "block"; readonly next: number }
   | { readonly kind: "done" }
   | { readonly kind: "failed"; readonly error: PatchFailure };
 
-/** The answer to `read`. */
-export interface PayloadBytes {
-  readonly bytes: Uint8Array;
+/** The answer to `read`: so many bytes lie there. */
+export interface PayloadAnswer {
+  readonly length: number;
 }
 
 /** An error, as far as it can go from one thread to another. */

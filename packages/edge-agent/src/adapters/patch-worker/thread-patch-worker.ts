@@ -1,7 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { CodedError } from "@flotilla/shared/kernel/errors";
 import type { PatchWorker } from "../../app/artifact/ports.ts";
-import type { PatchEvent, PatchFailure, PatchTask, PayloadBytes } from "./patch-messages.ts";
+import type { PatchEvent, PatchFailure, PatchTask, PayloadAnswer } from "./patch-messages.ts";
 
 /** JavaScript heap of the thread: models and tables. Blocks lie outside of it and are bounded by the format. */
 const HEAP_MB_MAX = 64;
@@ -48,14 +48,17 @@ function outcome(thread: Worker, request: Request, signal: AbortSignal): Promise
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const onAbort = (): void => reject(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
-  const answer = async (offset: number, length: number): Promise<void> => {
-    const bytes = await request.readPayload(offset, length);
-    thread.postMessage({ bytes } satisfies PayloadBytes);
+  const answer = async (asked: Extract<PatchEvent, { kind: "read" }>): Promise<void> => {
+    const bytes = await request.readPayload(asked.offset, asked.length);
+    // Whoever answers with more has misbehaved: the thread finds out by the length.
+    const length = Math.min(bytes.length, asked.into.byteLength);
+    new Uint8Array(asked.into).set(bytes.subarray(0, length));
+    thread.postMessage({ length: bytes.length === length ? length : 0 } satisfies PayloadAnswer);
   };
   const handle = (event: PatchEvent): void => {
     switch (event.kind) {
       case "read":
-        answer(event.offset, event.length).catch(reject);
+        answer(event).catch(reject);
         return;
       case "block":
         request.onBlock(event.next);
