@@ -98,6 +98,17 @@ test("a node fetches payloads, manifests and metadata, whole and by ranges, and 
   expect(hub.asked).toEqual([`north ${north.serial}`]);
 });
 
+test("a node is told the hub's time, signed elsewhere, for a nonce and nothing else", async () => {
+  const hub = await started();
+  const north = await hub.device("north");
+  const nonce = "0123456789abcdef".repeat(2);
+  const reply = await hub.fetch(north, `/v1/time/${nonce}`);
+  expect(reply).toMatchObject({ status: 200, headers: { "cache-control": "no-store" } });
+  expect(reply.body.toString()).toBe(`now, ${nonce}`);
+  expect((await hub.fetch(north, "/v1/time/now")).status).toBe(404);
+  expect((await hub.fetch(north, `/v1/time/${nonce}`, { method: "PUT" })).status).toBe(404);
+});
+
 test("who has the bytes is told so, and a range of other bytes gets the whole", async () => {
   const hub = await started();
   const north = await hub.device("north");

@@ -235,8 +235,9 @@ test("a file of this machine is taken in once, and not through a link", async ()
   const path = join(dataDir, "model.onnx");
   writeFileSync(path, "weights");
   const digest = sha256(Buffer.from("weights"));
-  expect(await uploads.takeIn(path, 100)).toEqual({ sha256: digest, length: 7 });
-  expect(await uploads.takeIn(path, 100)).toEqual({ sha256: digest, length: 7 });
+  const found = { sha256: digest, length: 7 };
+  expect(await uploads.takeIn(path, 100)).toEqual({ ...found, isNew: true });
+  expect(await uploads.takeIn(path, 100)).toEqual({ ...found, isNew: false });
   expect(blobs.usedBytes).toBe(7);
   await expect(uploads.takeIn(path, 6)).rejects.toMatchObject({ code: "upload-too-long" });
   symlinkSync(path, join(dataDir, "link.onnx"));

@@ -14,7 +14,7 @@ import type { ResourceApi, ResourceStore } from "../app/resources/ports.ts";
 import { advertised, namedHosts } from "./addresses.ts";
 import type { Artifacts } from "./artifact-wiring.ts";
 import { type HubConfig, splitAddress } from "./config.ts";
-import type { HubPlatform } from "./wiring.ts";
+import type { HubPlatform } from "./platform.ts";
 
 /** Most memory of the thread's own objects; pieces of files lie outside of it and have a limit of their own. */
 const THREAD_HEAP_MIB_MAX = 256;
@@ -49,7 +49,13 @@ export async function openArtifactServer(
       tls: await tls(),
       tokenHashes: [deps.tokenHash],
     },
-    { ...deps, spawn, blobs: artifacts.blobs, admission: new StoreAdmission({}, deps) },
+    {
+      ...deps,
+      spawn,
+      blobs: artifacts.blobs,
+      admission: new StoreAdmission({}, deps),
+      timeAnswer: (nonce) => artifacts.trust.timeAnswer(nonce),
+    },
   );
   const ports = await thread.start();
   const { artifactAdvertise, artifactListen, uploadAdvertise, uploadListen } = config;

@@ -40,6 +40,7 @@ const server = new ArtifactServer(
     uploads,
     counters,
     admits: (nodeId, serial) => hub.ask({ kind: "admits", nodeId, serial }),
+    timeAnswer: (nonce) => hub.ask({ kind: "time", nonce }),
     nowMs: () => performance.now(),
     wallMs: () => clock.wallMs(),
     log,

@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Clock } from "@flotilla/shared/kernel/clock";
-import type { Random } from "@flotilla/shared/kernel/random";
-import type { Log, Metrics, Service } from "@flotilla/shared/kernel/service";
+import type { Service } from "@flotilla/shared/kernel/service";
 import { ensureDirectory } from "@flotilla/shared/platform/files";
 import { solveLinearProgram } from "@flotilla/shared/platform/linear-program";
 import type { MetricDefinition } from "@flotilla/shared/platform/metrics";
@@ -73,6 +72,7 @@ import { ARTIFACT_METRICS, makeArtifacts } from "./artifact-wiring.ts";
 import { type HubConfig, splitAddress } from "./config.ts";
 import { LateLink } from "./late-link.ts";
 import { CertificateKeeper, listenerService } from "./lifecycle.ts";
+import type { HubPlatform } from "./platform.ts";
 import { makeReleases } from "./release-wiring.ts";
 import { HUB_VERSION } from "./version.ts";
 
@@ -96,14 +96,6 @@ export const HUB_METRICS: readonly MetricDefinition[] = [
   ...PRICING_METRICS,
   ...RELEASE_METRICS,
 ];
-
-/** What the process gives to everything. */
-export interface HubPlatform {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly metrics: Metrics & { text(): Promise<string> };
-}
 
 /** A hub that listens; its services are still to be run. */
 export interface Hub {

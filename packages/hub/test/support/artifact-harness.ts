@@ -96,6 +96,7 @@ export class ArtifactHarness {
         blobs: this.blobs,
         log: this.log,
         metrics: this.metrics,
+        timeAnswer: (nonce) => Buffer.from(`now, ${nonce}`),
         spawn: (setup) => {
           this.worker = new Worker(WORKER, { workerData: setup });
           return this.worker;

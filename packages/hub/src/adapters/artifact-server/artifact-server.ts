@@ -3,6 +3,7 @@ import { createServer, type Server, type ServerOptions } from "node:https";
 import { messageOf } from "@flotilla/shared/kernel/errors";
 import { parseNodeId } from "@flotilla/shared/kernel/ids";
 import type { Log } from "@flotilla/shared/kernel/service";
+import { nonceOfTimePath } from "@flotilla/shared/trust/time";
 import { parseServedPath, type ServedPath } from "../../domain/artifact/served-path.ts";
 import type { ArtifactLayout } from "../artifact-store/layout.ts";
 import { openServed } from "../artifact-store/served-file.ts";
@@ -39,6 +40,8 @@ interface Deps {
   readonly uploads: TusUploads;
   readonly counters: Counters;
   readonly admits: (nodeId: string, serial: string) => Promise<boolean>;
+  /** The hub's signed word for the time, to this nonce. */
+  readonly timeAnswer: (nonce: string) => Promise<Uint8Array>;
   readonly nowMs: () => number;
   readonly wallMs: () => number;
   readonly log: Log;
@@ -170,6 +173,8 @@ export class ArtifactServer {
     const upload = UPLOADS.exec(path);
     if (upload !== null && guest.kind === "administrator")
       return this.#deps.uploads.answer(exchange, upload[1]);
+    const nonce = nonceOfTimePath(path);
+    if (nonce !== undefined && request.method === "GET") return this.#tellTime(response, nonce);
     const served = parseServedPath(path);
     const isTheirs = guest.kind === "administrator" || served?.kind !== "blobs";
     if (served === undefined || !isTheirs) return this.#notFound(response);
@@ -197,6 +202,13 @@ export class ArtifactServer {
     } finally {
       await opened.file.close();
     }
+  }
+
+  async #tellTime(response: ServerResponse, nonce: string): Promise<void> {
+    const answer = await this.#deps.timeAnswer(nonce);
+    const headers = { "content-type": "application/json", "cache-control": "no-store" };
+    response.writeHead(200, { ...headers, "content-length": answer.length }).end(answer);
+    this.#deps.counters.served("time", "whole", answer.length);
   }
 
   #notFound(response: ServerResponse, kind: ServedPath["kind"] | "none" = "none"): void {

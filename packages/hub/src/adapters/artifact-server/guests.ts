@@ -2,8 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
 import type { NodeId } from "@flotilla/shared/kernel/ids";
 import { bearerToken, tokenAuthenticator } from "../http/bearer-tokens.ts";
-import { nodeIdOf } from "../pki/node-identity.ts";
-import { normalSerial } from "../pki/x509.ts";
+import { nodeIdOf, normalSerial } from "../pki/node-identity.ts";
 
 /** Who asks; nobody has neither token nor certificate, or one that is not good. */
 export type Guest =

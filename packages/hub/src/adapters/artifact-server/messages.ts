@@ -47,6 +47,7 @@ export interface ServerLimits {
 /** Questions of the thread; each is answered by a `reply` with its id. */
 export type Question =
   | { readonly kind: "admits"; readonly nodeId: string; readonly serial: string }
+  | { readonly kind: "time"; readonly nonce: string }
   | { readonly kind: "claim"; readonly sha256: string }
   | { readonly kind: "reserve"; readonly sha256: string; readonly bytes: number }
   | { readonly kind: "release"; readonly sha256: string }
@@ -55,6 +56,7 @@ export type Question =
 /** What comes back, by kind of question. */
 export interface Answers {
   readonly admits: boolean;
+  readonly time: Uint8Array;
   readonly claim: number | undefined;
   readonly reserve: undefined;
   readonly release: undefined;
@@ -100,7 +102,7 @@ export type ToServer =
   | { readonly type: "take"; readonly id: number; readonly path: string; readonly bytesMax: number }
   | { readonly type: "stop" };
 
-export type ServedKind = ServedPath["kind"] | "none";
+export type ServedKind = ServedPath["kind"] | "time" | "none";
 /** How a request for bytes ended. */
 export type ServedOutcome =
   | "whole"

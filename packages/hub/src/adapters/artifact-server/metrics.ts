@@ -5,7 +5,7 @@ export const ARTIFACT_SERVER_METRICS: readonly MetricDefinition[] = [
   {
     name: "flotilla_hub_artifact_requests_total",
     kind: "counter",
-    help: "Requests for bytes by kind (blobs, payloads, manifests, metadata, none) and outcome (whole, part, unchanged, not-found, bad-request, refused, cut, failed).",
+    help: "Requests for bytes by kind (blobs, payloads, manifests, metadata, time, none) and outcome (whole, part, unchanged, not-found, bad-request, refused, cut, failed).",
     labels: ["kind", "outcome"],
   },
   {

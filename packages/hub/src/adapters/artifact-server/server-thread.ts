@@ -35,6 +35,8 @@ interface Deps {
   readonly spawn: (setup: ServerSetup) => Worker;
   readonly blobs: DiskBlobStore;
   readonly admission: NodeAdmission;
+  /** The hub's signed word for the time, to this nonce. */
+  readonly timeAnswer: (nonce: string) => Uint8Array;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -217,6 +219,8 @@ export class ArtifactServerThread implements Service, FileTaker {
         const nodeId = parseNodeId(question.nodeId);
         return nodeId !== undefined && admission.admits(nodeId, question.serial);
       }
+      case "time":
+        return this.#deps.timeAnswer(question.nonce);
       case "claim":
         return blobs.claim(question.sha256);
       case "reserve": {

@@ -68,9 +68,11 @@ export class TusUploads {
 
   /** An upload that this machine makes itself, in the way of no client's. */
   async takeIn(path: string, bytesMax: number) {
-    const found = await this.#deps.uploads.takeIn(path, bytesMax);
-    this.#deps.counters.uploaded("stored");
-    this.#deps.counters.received(found.length);
+    const { isNew, ...found } = await this.#deps.uploads.takeIn(path, bytesMax);
+    if (isNew) {
+      this.#deps.counters.uploaded("stored");
+      this.#deps.counters.received(found.length);
+    }
     return found;
   }
 

@@ -160,15 +160,15 @@ export class UploadStore {
   async takeIn(
     path: string,
     bytesMax: number,
-  ): Promise<{ readonly sha256: string; readonly length: number }> {
+  ): Promise<{ readonly sha256: string; readonly length: number; readonly isNew: boolean }> {
     const { size } = await stat(path);
     if (size > bytesMax) throw tooLong(size);
     const found = await digestOf(path);
     const upload = await this.create(found.sha256, found.length);
-    if (upload.isStored) return found;
+    if (upload.isStored) return { ...found, isNew: false };
     await this.append({ ...upload, offset: 0 }, piecesOf(path));
     await this.finish(upload);
-    return found;
+    return { ...found, isNew: true };
   }
 
   /** Every upload that is open, oldest use first. */

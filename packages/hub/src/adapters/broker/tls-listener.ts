@@ -8,8 +8,7 @@ import { messageOf } from "@flotilla/shared/kernel/errors";
 import type { NodeId } from "@flotilla/shared/kernel/ids";
 import type { Log, Metrics } from "@flotilla/shared/kernel/service";
 import { systemCode } from "@flotilla/shared/platform/files";
-import { nodeIdOf } from "../pki/node-identity.ts";
-import { normalSerial } from "../pki/x509.ts";
+import { nodeIdOf, normalSerial } from "../pki/node-identity.ts";
 import type { BrokerLimits } from "./limits.ts";
 import { TokenBucket } from "./token-bucket.ts";
 

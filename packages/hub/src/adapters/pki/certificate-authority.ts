@@ -29,14 +29,13 @@ import {
   SERVER_CERTIFICATE_MS,
   SERVER_RENEWAL_MS,
 } from "./limits.ts";
-import { nodeIdOf } from "./node-identity.ts";
+import { nodeIdOf, normalSerial } from "./node-identity.ts";
 import {
   type Issuer,
   importKeyPair,
   makeCaCertificate,
   makeLeafCertificate,
   makePrivateKeyPem,
-  normalSerial,
   pemOf,
   randomSerial,
 } from "./x509.ts";

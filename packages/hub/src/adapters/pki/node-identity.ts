@@ -9,3 +9,8 @@ export function nodeIdOf(certificate: X509Certificate): NodeId | undefined {
     ? nodeId
     : undefined;
 }
+
+/** A serial as Node or a library prints it → lower-case hexadecimal without leading zeros. */
+export function normalSerial(serial: string): string {
+  return serial.toLowerCase().replace(/^0+(?=.)/, "");
+}

@@ -123,11 +123,6 @@ export function randomSerial(random: Random): string {
   return bytes.toString("hex");
 }
 
-/** A serial as Node or a library prints it → lower-case hexadecimal without leading zeros. */
-export function normalSerial(serial: string): string {
-  return serial.toLowerCase().replace(/^0+(?=.)/, "");
-}
-
 /** PEM with the newline at its end. */
 export function pemOf(certificate: X509Certificate): string {
   return `${certificate.toString("pem").trimEnd()}\n`;
