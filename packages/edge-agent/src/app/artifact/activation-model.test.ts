@@ -121,6 +121,28 @@ class Model {
     );
   }
 
+  /** In what the node is not as it has to be in the end; undefined: in nothing. */
+  shortfallOf(id: string): unknown {
+    const wish = this.wishes[id];
+    const slots = this.node.slots(id);
+    if (wish === undefined) return slots;
+    const told = this.node.reported(id);
+    const phase = told?.artifacts?.[0]?.phase;
+    const hasFailed = phase === "RolledBack" || phase === "Failed";
+    if (hasFailed && wish.counter === CRASHING) return undefined;
+    if (phase === "RolledBack" && wish.counter === STUBBORN) return undefined;
+    // What crashes at its start may go on under a workload that is not started.
+    const isMet =
+      !(wish.counter === CRASHING && wish.reload === "restart") &&
+      this.node.activeCounter(id) === wish.counter &&
+      phase === "Active" &&
+      told?.phase === "Running" &&
+      told.ready &&
+      slots?.phase === "committed" &&
+      slots.reloads.length === 0;
+    return isMet ? undefined : { id, wish, told, slots };
+  }
+
   /** Everything works from here on; what failed for other reasons than its own is asked for again. */
   async calm(): Promise<void> {
     const { node } = this;
@@ -147,29 +169,9 @@ test("whatever happens, what runs was asked for, whole and signed; what failed i
       }
       await model.calm();
       expect(node.violations).toEqual([]);
-      for (const id of IDS) {
-        const wish = model.wishes[id];
-        const slots = node.slots(id);
-        if (wish === undefined) {
-          expect(slots).toBeUndefined();
-          continue;
-        }
-        const phase = node.reported(id)?.artifacts?.[0]?.phase;
-        if (wish.counter === CRASHING) {
-          expect(["RolledBack", "Failed"]).toContain(phase);
-          continue;
-        }
-        if (wish.counter === STUBBORN && phase === "RolledBack") continue;
-        expect({ id, counter: node.activeCounter(id), phase }).toEqual({
-          id,
-          counter: wish.counter,
-          phase: "Active",
-        });
-        expect(node.reported(id)).toMatchObject({ phase: "Running", ready: true });
-        expect(slots).toMatchObject({ phase: "committed", reloads: [] });
-      }
+      for (const id of IDS) expect(model.shortfallOf(id)).toBeUndefined();
     }),
-    { seed: 42, numRuns: Number(process.env["RUNS"] ?? 60) },
+    { seed: 42, numRuns: 60 },
   );
 }, 120_000);
 

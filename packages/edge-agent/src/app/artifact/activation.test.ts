@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { ArtifactNode, pin, release } from "../../../test/support/artifact-node.ts";
+import { release } from "../../../test/support/artifact-fakes.ts";
+import { ArtifactNode, pin } from "../../../test/support/artifact-node.ts";
 import { instance } from "../../../test/support/reconcile-builders.ts";
 
 /** An instance whose spec, as the hub would digest it, covers what is switched by a restart. */
