@@ -3,8 +3,8 @@ import { CodedError, messageOf } from "@flotilla/shared/kernel/errors";
 import type { Log, Metrics, Service } from "@flotilla/shared/kernel/service";
 import {
   bytesOf,
-  DELTA_SHARE_MAX,
   type DeltaWork,
+  isUseful,
   type MadeDelta,
   victimsOf,
   worthOf,
@@ -277,7 +277,7 @@ export class DeltaService implements Service {
     for (const delta of made) {
       if (delta.base === undefined) continue;
       const isUseless =
-        delta.manifestBytes > MANIFEST_BYTES_MAX || bytesOf(delta) >= DELTA_SHARE_MAX * fullBytes;
+        delta.manifestBytes > MANIFEST_BYTES_MAX || !isUseful(bytesOf(delta), fullBytes);
       if (isUseless) await this.#deps.index.drop(delta, "useless");
     }
   }

@@ -47,7 +47,7 @@ export class ExpiryWatch {
   ): void {
     const { store, events, log } = this.#deps;
     const isOver = leftMs <= 0;
-    const reason = isOver ? "TrustExpired" : "TrustExpiring";
+    const reason = "TrustExpires";
     const message = `trust metadata: ${role} ${version} ${isOver ? "has expired" : "expires"} at ${isoTime(expiresMs)}; nodes install nothing new from then on. Renew it: flotilla trust sign --role ${role}`;
     log.warn({ role, version, expiresAt: isoTime(expiresMs) }, "trust metadata has to be renewed");
     for (const about of store.list("Artifact").slice(0, ALARM_OBJECTS_MAX))

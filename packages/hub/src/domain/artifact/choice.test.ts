@@ -3,7 +3,7 @@ import { describe, expect, it, test } from "vitest";
 import {
   bytesOf,
   choose,
-  DELTA_SHARE_MAX,
+  DELTA_PERCENT_MAX,
   isWorthWaiting,
   likelyBases,
   type MadeDelta,
@@ -49,7 +49,7 @@ const FULL = made({ payloadBytes: 1_000 });
 
 describe("the choice", () => {
   it("is a delta where it saves enough, else the whole file", () => {
-    const edge = DELTA_SHARE_MAX * 1_000;
+    const edge = DELTA_PERCENT_MAX * 10;
     expect(choose(wish(), [FULL, made({ base: "a", payloadBytes: edge - 1 })])?.kind).toBe("delta");
     expect(choose(wish(), [FULL, made({ base: "a", payloadBytes: edge })])?.kind).toBe("full");
     expect(choose(wish({ bases: [] }), [FULL, made({ base: "a" })])?.kind).toBe("full");

@@ -7,8 +7,8 @@ export type DeltaProfile = "fast" | "slow" | "small";
 
 /** Memory that the profile `small` keeps a decoder to: 16 MiB above the runtime. */
 export const SMALL_MEMORY_BYTES: number = 16 * 1024 * 1024;
-/** A delta has to be smaller than this share of the whole file: it costs the node work, and can fail. */
-export const DELTA_SHARE_MAX = 0.85;
+/** A delta has to be smaller than this percentage of the whole file: it costs the node work, and can fail. */
+export const DELTA_PERCENT_MAX = 85;
 /** A node does not wait for a delta of a smaller file than this: 256 KiB. */
 export const WAIT_FULL_BYTES_MIN: number = 256 * 1024;
 /** Speed of a link of which nothing is known: 256 KiB/s. */
@@ -74,9 +74,14 @@ export function choose(wish: Wish, made: readonly MadeDelta[]): Choice | undefin
   );
   const bytes = totalOf(steps ?? []);
   const least = Math.min(bytesOf(full), ...wholes.map(bytesOf));
-  if (steps !== undefined && bytes < DELTA_SHARE_MAX * least)
+  if (steps !== undefined && isUseful(bytes, least))
     return { kind: steps.length === 1 ? "delta" : "chain", steps, bytes };
   return { kind: "full", steps: [full], bytes: bytesOf(full) };
+}
+
+/** Whether so many bytes are few enough beside those of the whole file. */
+export function isUseful(bytes: number, fullBytes: number): boolean {
+  return bytes * 100 < DELTA_PERCENT_MAX * fullBytes;
 }
 
 /** Bytes that a node fetches for one step. */
@@ -109,8 +114,8 @@ function missing(
   const profile = base !== undefined && wish.isMetered ? "slow" : "fast";
   const usual = find(profile);
   if (usual === undefined) return { base, target, profile };
-  const isUseful = usual.memoryBytes <= wish.memoryBytes && !wish.failed.has(usual.manifestSha256);
-  if (isUseful || find("small") !== undefined) return undefined;
+  const isUsable = usual.memoryBytes <= wish.memoryBytes && !wish.failed.has(usual.manifestSha256);
+  if (isUsable || find("small") !== undefined) return undefined;
   return { base, target, profile: "small" };
 }
 
