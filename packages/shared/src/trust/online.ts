@@ -30,8 +30,8 @@ export function takeTimestamp(walk: Walk, root: Opened<"root">): Opened<"timesta
   }
   const current =
     stored !== undefined && stored.signed.version === fresh.signed.version ? stored : fresh;
-  walk.trusted.set("timestamp", current.bytes);
   requireFresh(walk, current);
+  walk.trusted.set("timestamp", current.bytes);
   return current;
 }
 
@@ -54,8 +54,8 @@ export function takeSnapshot(
   requireQuorum(quorum, snapshot);
   requireNamedVersion(file, snapshot.signed.version, named);
   if (stored !== undefined) requireNoneLost(stored, snapshot);
-  walk.trusted.set("snapshot", bytes);
   requireFresh(walk, snapshot);
+  walk.trusted.set("snapshot", bytes);
   return snapshot;
 }
 

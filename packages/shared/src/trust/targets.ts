@@ -128,8 +128,8 @@ function takeTargets(tree: TargetTree, { role, quorum }: Visit): Opened<"targets
   requireQuorum(quorum, opened);
   requireNamedVersion(file, opened.signed.version, named);
   if (stored !== undefined) requireNotOlder(file, opened.signed.version, stored.signed.version);
-  walk.trusted.set(role, bytes);
   requireFresh(walk, opened);
+  walk.trusted.set(role, bytes);
   walk.targets.set(role, opened);
   return opened;
 }
