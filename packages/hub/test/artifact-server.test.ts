@@ -1,6 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -542,4 +550,18 @@ test("a file of the hub's machine is taken in by the thread", async () => {
   expect(hub.blobs.sizeOf(taken.sha256)).toBe(7);
   await expect(hub.thread.take(path, 6)).rejects.toMatchObject({ code: "upload-too-long" });
   await expect(hub.thread.take(join(hub.dataDir, "none"), 6)).rejects.toThrow("ENOENT");
+});
+
+test("docs/artifact-server.md names every limit, with the value that it has", async () => {
+  const page = readFileSync(join(import.meta.dirname, "../../../docs/artifact-server.md"), "utf8");
+  const limits: Record<string, unknown> = {
+    ...(await import("../src/adapters/artifact-server/limits.ts")),
+    ...(await import("../src/adapters/artifact-store/upload-store.ts")),
+  };
+  const rows = [...page.matchAll(/^\| `([A-Z_]+)` \| (\d+)/gm)].map(([, name, value]) => [
+    name,
+    Number(value),
+  ]);
+  const known = Object.entries(limits).filter(([, value]) => typeof value === "number");
+  expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(known));
 });

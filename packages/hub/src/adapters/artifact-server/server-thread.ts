@@ -27,7 +27,7 @@ const STOP_MS_MAX: number = DRAIN_MS_MAX + 2_000;
 export type ArtifactServerErrorCode =
   /** Its port could not be had, or it did not come up. */
   | "artifact-server-not-up"
-  /** It ended by itself; it is started again. */
+  /** It ended by itself, and is started again. */
   | "artifact-server-died";
 
 interface Deps {

@@ -3,7 +3,7 @@ import { open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "@flotilla/shared/kernel/clock";
 import { CodedError } from "@flotilla/shared/kernel/errors";
-import { systemCode } from "@flotilla/shared/platform/files";
+import { type FileErrorCode, systemCode } from "@flotilla/shared/platform/files";
 import { SHA256_PATTERN } from "../../domain/artifact/served-path.ts";
 import { adoptBlob, digestOf } from "./blob-writer.ts";
 import { type Disk, freeBytesOf, replaceFile, unlinkIfThere, withDiskFile } from "./disk.ts";
@@ -23,8 +23,7 @@ export type UploadErrorCode =
   | "upload-too-long"
   | "upload-too-many"
   | "upload-altered"
-  | "upload-conflict"
-  | "disk-full";
+  | "upload-conflict";
 
 /** An upload under way. */
 export interface Upload {
@@ -282,7 +281,7 @@ function altered(sha256: string): CodedError<UploadErrorCode> {
   });
 }
 
-function diskFull(length: number, freeBytes: number): CodedError<UploadErrorCode> {
+function diskFull(length: number, freeBytes: number): CodedError<FileErrorCode> {
   return new CodedError("disk-full", `${length} bytes do not fit: the disk has ${freeBytes} left`, {
     fields: { length, freeBytes },
     mend: "Free space on the disk that holds the hub's data directory.",

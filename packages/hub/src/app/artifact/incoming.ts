@@ -30,6 +30,9 @@ const PASSING: readonly string[] = [
   "InternalError",
 ];
 
+/** Why a release in the folder is moved to `failed`, beside what the stores and the API refuse. */
+export type IncomingErrorCode = "release-refused";
+
 interface Deps {
   readonly folder: IncomingFolder;
   readonly taker: FileTaker;
@@ -108,7 +111,7 @@ export class IncomingReleases implements Service {
     this.#retryAtMs.delete(key);
     try {
       const plan = planRelease(arrived);
-      if ("refused" in plan) throw new CodedError("refused", plan.refused);
+      if ("refused" in plan) throw refused(plan.refused);
       await this.#make(arrived, plan);
       await folder.settle(arrived, { kind: "done" });
       metrics.count("flotilla_hub_artifact_incoming_total", { outcome: "done" });
@@ -154,9 +157,15 @@ export class IncomingReleases implements Service {
       const wanted = fieldsOf(spec);
       const other = fields.find((field) => !jsonEqual(there[field], wanted[field]));
       if (other === undefined) return;
-      throw new CodedError("refused", `${kind} ${name} is there already, with another ${other}`);
+      throw refused(`${kind} ${name} is there already, with another ${other}`);
     }
   }
+}
+
+function refused(reason: string): CodedError<IncomingErrorCode> {
+  return new CodedError("release-refused", reason, {
+    mend: "Correct it and put the release into the folder again.",
+  });
 }
 
 function keyOf({ name, version }: ArrivedRelease): string {
