@@ -61,7 +61,7 @@ export class Arm64 {
     into.kind = kind;
     into.target = target;
     const guessed = ((moved - into.newAddress) / 4) & mask;
-    into.word = ((word & ~(mask << shift)) | (guessed << shift)) >>> 0;
+    into.word = (word & ~(mask << shift)) | (guessed << shift);
   }
 
   #adr(word: number, into: Guess): void {
@@ -108,7 +108,7 @@ export class Arm64 {
       const scale = scaleOf(word);
       into.kind = word >>> 24 === 0x91 ? 3 : 4;
       into.target = target;
-      into.word = ((word & ~(0xfff << 10)) | (((moved % PAGE) >>> scale) << 10)) >>> 0;
+      into.word = (word & ~(0xfff << 10)) | (((moved % PAGE) >>> scale) << 10);
       return;
     }
   }
@@ -139,19 +139,19 @@ function pagesOf(word: number): number {
 }
 
 function withAdrDistance(word: number, distance: number): number {
-  return ((word & 0x9f00001f) | ((distance & 3) << 29) | (((distance >> 2) & 0x7ffff) << 5)) >>> 0;
+  return (word & 0x9f00001f) | ((distance & 3) << 29) | (((distance >> 2) & 0x7ffff) << 5);
 }
 
 function pageOf(address: number): number {
   return address - (address % PAGE);
 }
 
+/** Four bytes as a whole number with sign: one without would not fit the small integers of the engine. */
 export function wordAt(bytes: Uint8Array, at: number): number {
   return (
-    ((bytes[at] ?? 0) |
-      ((bytes[at + 1] ?? 0) << 8) |
-      ((bytes[at + 2] ?? 0) << 16) |
-      ((bytes[at + 3] ?? 0) << 24)) >>>
-    0
+    (bytes[at] ?? 0) |
+    ((bytes[at + 1] ?? 0) << 8) |
+    ((bytes[at + 2] ?? 0) << 16) |
+    ((bytes[at + 3] ?? 0) << 24)
   );
 }

@@ -95,7 +95,7 @@ export class DataCoder {
   #candidate(choice: number, old: number, moved: number | undefined): number | undefined {
     if (choice === MOVED) return moved === old ? undefined : moved;
     const difference = this.#differences[choice - FIRST_DIFFERENCE] ?? 0;
-    return difference === 0 ? undefined : (old + difference) >>> 0;
+    return difference === 0 ? undefined : (old + difference) | 0;
   }
 
   #remember(choice: number): void {

@@ -6,7 +6,7 @@ import { RangeDecoder, RangeEncoder } from "../range-coder.ts";
 import { AddressMap } from "./address-map.ts";
 import { AddressSpace } from "./image.ts";
 import type { ProgramMap } from "./program-map.ts";
-import { StepCoder, type StepSurroundings, type Stretch } from "./step-coder.ts";
+import { StepCoder, type StepSurroundings } from "./step-coder.ts";
 
 /** A block of the target and the bytes of the base that it may use: `ranges` joined. */
 export interface ProgramBlock {
@@ -28,12 +28,12 @@ export function rangesOfBlock(
   block: { start: number; length: number },
   baseSize: number,
 ): readonly BaseRange[] {
-  const needed = piecesOf(map, block)
-    .filter((p) => p.copied > 0)
-    .map((p) => ({
-      from: Math.max(0, p.from - SURROUNDINGS),
-      to: Math.min(baseSize, p.from + p.copied + SURROUNDINGS),
-    }))
+  const { from: starts, copied } = piecesOf(map, block);
+  const needed = Array.from(starts, (from, i) => ({
+    from: Math.max(0, from - SURROUNDINGS),
+    to: Math.min(baseSize, from + (copied[i] ?? 0) + SURROUNDINGS),
+  }))
+    .filter((_, i) => copied[i] !== 0)
     .toSorted((a, b) => a.from - b.from);
   const merged: { from: number; to: number }[] = [];
   for (const range of needed) {
@@ -51,17 +51,10 @@ export function encodeProgramBlock(
   compressor: Compressor,
 ): Uint8Array {
   const coder = new RangeEncoder(65_536);
-  const pieces = piecesOf(block.map, { start: block.start, length: target.length });
-  const joined = new JoinedRanges(block.ranges);
-  const steps = new StepCoder();
-  steps.begin(surroundingsOf(block.map));
   const added = new ByteWriter(65_536);
-  let at = 0;
-  for (const piece of pieces) {
-    steps.code(coder, block.base, target, stretchOf(block.start, joined, piece, at));
-    added.bytes(target.subarray(at + piece.copied, at + piece.copied + piece.added));
-    at += piece.copied + piece.added;
-  }
+  codePieces(block, target, { coder, steps: new StepCoder() }, (at, length) => {
+    added.bytes(target.subarray(at, at + length));
+  });
   const out = new ByteWriter(65_536);
   writeAdded(out, added.view(), block.base, compressor);
   out.bytes(coder.finish());
@@ -75,63 +68,91 @@ export function decodeProgramBlock(
   deps: { readonly compressor: Compressor; readonly steps: StepCoder },
 ): void {
   const { compressor, steps } = deps;
-  const pieces = piecesOf(block.map, { start: block.start, length: target.length });
   const reader = new ByteReader(payload);
-  const length = pieces.reduce((sum, p) => sum + p.added, 0);
-  const added = readAdded(reader, length, block.base, compressor);
+  const { added } = piecesOf(block.map, { start: block.start, length: target.length });
+  const length = added.reduce((sum, n) => sum + n, 0);
+  const fresh = readAdded(reader, length, block.base, compressor);
   const coder = new RangeDecoder(reader.bytes(reader.remaining, "coded stretches"));
-  steps.begin(surroundingsOf(block.map));
-  const joined = new JoinedRanges(block.ranges);
-  let at = 0;
   let taken = 0;
-  for (const piece of pieces) {
-    steps.code(coder, block.base, target, stretchOf(block.start, joined, piece, at));
-    target.set(added.subarray(taken, taken + piece.added), at + piece.copied);
-    taken += piece.added;
-    at += piece.copied + piece.added;
+  codePieces(block, target, { coder, steps }, (at, count) => {
+    target.set(fresh.subarray(taken, taken + count), at);
+    taken += count;
+  });
+}
+
+/** Codes all copied stretches of a block; new bytes after each are the caller's: their place in the target, and how many. */
+function codePieces(
+  block: ProgramBlock,
+  target: Uint8Array,
+  { coder, steps }: { readonly coder: RangeEncoder | RangeDecoder; readonly steps: StepCoder },
+  onAdded: (at: number, length: number) => void,
+): void {
+  const { from, copied, added } = piecesOf(block.map, {
+    start: block.start,
+    length: target.length,
+  });
+  const joined = new JoinedRanges(block.ranges);
+  steps.begin(surroundingsOf(block.map));
+  let at = 0;
+  for (let i = 0; i < from.length; i++) {
+    const [oldOffset, length, fresh] = [from[i] ?? 0, copied[i] ?? 0, added[i] ?? 0];
+    if (length > 0) {
+      const place = joined.placeOf(oldOffset, length);
+      const newOffset = block.start + at;
+      steps.code(coder, block.base, target, {
+        at: place,
+        oldOffset,
+        newOffset,
+        targetAt: at,
+        length,
+      });
+    }
+    at += length;
+    if (fresh > 0) onAdded(at, fresh);
+    at += fresh;
   }
 }
 
-interface Piece {
-  readonly from: number;
-  readonly copied: number;
-  readonly added: number;
+/** Steps of a map as far as they lie in a block: columns, since there are many and all are held at once. */
+interface Pieces {
+  readonly from: Float64Array;
+  readonly copied: Uint32Array;
+  readonly added: Uint32Array;
 }
 
 /** Steps of the map that lie in the block, cut at its borders. */
-function piecesOf(map: ProgramMap, block: { start: number; length: number }): readonly Piece[] {
+function piecesOf(map: ProgramMap, block: { start: number; length: number }): Pieces {
   const { starts, copies } = map;
   const end = block.start + block.length;
-  let low = 0;
-  let high = starts.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if ((starts[middle] ?? 0) <= block.start) low = middle;
-    else high = middle - 1;
-  }
-  const pieces: Piece[] = [];
-  for (let i = low; i < starts.length && (starts[i] ?? 0) < end; i++) {
-    const start = starts[i] ?? 0;
-    const border = start + (copies.copied[i] ?? 0);
-    const stop = border + (copies.added[i] ?? 0);
-    const first = Math.max(start, block.start);
-    pieces.push({
-      from: (copies.from[i] ?? 0) + Math.min(first, border) - start,
-      copied: Math.max(0, Math.min(border, end) - first),
-      added: Math.max(0, Math.min(stop, end) - Math.max(border, first)),
-    });
+  const first = lastAtOrBefore(starts, block.start);
+  const count = starts.length === 0 ? 0 : lastAtOrBefore(starts, end - 1) - first + 1;
+  const pieces = {
+    from: new Float64Array(count),
+    copied: new Uint32Array(count),
+    added: new Uint32Array(count),
+  };
+  for (let k = 0; k < count; k++) {
+    const start = starts[first + k] ?? 0;
+    const border = start + (copies.copied[first + k] ?? 0);
+    const stop = border + (copies.added[first + k] ?? 0);
+    const begin = Math.max(start, block.start);
+    pieces.from[k] = (copies.from[first + k] ?? 0) + Math.min(begin, border) - start;
+    pieces.copied[k] = Math.max(0, Math.min(border, end) - begin);
+    pieces.added[k] = Math.max(0, Math.min(stop, end) - Math.max(border, begin));
   }
   return pieces;
 }
 
-function stretchOf(start: number, joined: JoinedRanges, piece: Piece, targetAt: number): Stretch {
-  return {
-    at: piece.copied === 0 ? 0 : joined.placeOf(piece),
-    oldOffset: piece.from,
-    newOffset: start + targetAt,
-    targetAt,
-    length: piece.copied,
-  };
+/** Place of the last number that is not larger; 0 when all are. */
+function lastAtOrBefore(numbers: Float64Array, most: number): number {
+  let low = 0;
+  let high = numbers.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if ((numbers[middle] ?? 0) <= most) low = middle;
+    else high = middle - 1;
+  }
+  return low;
 }
 
 /** Finds where copied stretches lie in the joined ranges of a block. */
@@ -147,20 +168,19 @@ class JoinedRanges {
       this.#joined[i] = (this.#joined[i - 1] ?? 0) + (ranges[i - 1]?.length ?? 0);
   }
 
-  placeOf(piece: Piece): number {
+  placeOf(from: number, length: number): number {
     const ranges = this.#ranges;
     let low = 0;
     let high = ranges.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if ((ranges[middle]?.offset ?? 0) <= piece.from) low = middle;
+      if ((ranges[middle]?.offset ?? 0) <= from) low = middle;
       else high = middle - 1;
     }
     const range = ranges[low];
-    const end = piece.from + piece.copied;
-    if (range === undefined || piece.from < range.offset || end > range.offset + range.length)
+    if (range === undefined || from < range.offset || from + length > range.offset + range.length)
       throw corrupt("a copied stretch lies in no range of its block");
-    return (this.#joined[low] ?? 0) + piece.from - range.offset;
+    return (this.#joined[low] ?? 0) + from - range.offset;
   }
 }
 

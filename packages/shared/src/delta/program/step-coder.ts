@@ -209,7 +209,7 @@ export class StepCoder {
       this.#run(opcode);
       const { word, target, newAddress } = this.#guess;
       const found = this.#units.word(this.#at + opcode, this.#targetAt + opcode, RELATIVE, word);
-      if (found !== word) this.#in.map.learn(target, newAddress + (found | 0));
+      if (found !== word) this.#in.map.learn(target, newAddress + found);
       return opcode + 4;
     }
     let length = 1;
@@ -223,10 +223,10 @@ export class StepCoder {
     const oldAddress = this.#in.spaces.old.addressAt(this.#old + skip);
     const newAddress = this.#in.spaces.new.addressAt(this.#new + skip);
     if (oldAddress === undefined || newAddress === undefined) return false;
-    const target = oldAddress + 4 + (wordAt(this.#units.base, this.#at + skip) | 0);
+    const target = oldAddress + 4 + wordAt(this.#units.base, this.#at + skip);
     const moved = this.#in.map.at(target);
     if (moved === undefined) return false;
-    this.#guess.word = (moved - newAddress - 4) >>> 0;
+    this.#guess.word = (moved - newAddress - 4) | 0;
     this.#guess.target = target;
     this.#guess.newAddress = newAddress + 4;
     return true;
@@ -239,10 +239,11 @@ export class StepCoder {
     const units = this.#units;
     const low = wordAt(units.base, this.#at);
     const high = wordAt(units.base, this.#at + 4);
-    const address = high * 4_294_967_296 + low;
-    const moved = high < 65_536 && address >= 4096 ? this.#in.map.at(address) : undefined;
+    const address = high * 4_294_967_296 + (low >>> 0);
+    const moved =
+      high >= 0 && high < 65_536 && address >= 4096 ? this.#in.map.at(address) : undefined;
     if (moved === undefined) return this.#dataWord();
-    const guess = moved >>> 0;
+    const guess = moved | 0;
     const found = units.word(this.#at, this.#targetAt, POINTER, guess);
     const foundHigh = units.word(
       this.#at + 4,
@@ -250,7 +251,7 @@ export class StepCoder {
       PLAIN_WORD,
       Math.floor(moved / 4_294_967_296),
     );
-    if (found !== guess) this.#in.map.learn(address, foundHigh * 4_294_967_296 + found);
+    if (found !== guess) this.#in.map.learn(address, foundHigh * 4_294_967_296 + (found >>> 0));
     return 8;
   }
 
@@ -271,7 +272,7 @@ export class StepCoder {
     const oldAddress = this.#in.spaces.old.addressAt(this.#old);
     const newAddress = this.#in.spaces.new.addressAt(this.#new);
     if (oldAddress === undefined || newAddress === undefined || old === 0) return undefined;
-    const moved = this.#in.map.at(oldAddress + (old | 0));
-    return moved === undefined ? undefined : (moved - newAddress) >>> 0;
+    const moved = this.#in.map.at(oldAddress + old);
+    return moved === undefined ? undefined : (moved - newAddress) | 0;
   }
 }

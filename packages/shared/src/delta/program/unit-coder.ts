@@ -43,6 +43,8 @@ export class UnitCoder {
   #history = 0;
   readonly #historyOf = new Int32Array(KINDS);
   readonly #lastDifference = new Int32Array(KINDS * 4);
+  /** A byte beside the one at hand that is known already: the one above in a number, the one before in a run. */
+  #near = 0;
 
   /** Everything forgotten, as new. */
   reset(): void {
@@ -87,11 +89,8 @@ export class UnitCoder {
       return old;
     }
     for (let i = 3; i >= 0; i--) {
-      const above = i === 3 ? 0 : (this.target[targetAt + i + 1] ?? 0);
-      this.#byte(at + i, targetAt + i, kind * 4 + i, {
-        guess: (guess >>> (8 * i)) & 255,
-        near: above,
-      });
+      this.#near = i === 3 ? 0 : (this.target[targetAt + i + 1] ?? 0);
+      this.#byte(at + i, targetAt + i, kind * 4 + i, (guess >>> (8 * i)) & 255);
     }
     return wordAt(this.target, targetAt);
   }
@@ -123,11 +122,8 @@ export class UnitCoder {
       return;
     }
     for (let i = length - 1; i >= 0; i--) {
-      const near = i === length - 1 ? length : (target[targetAt + i + 1] ?? 0);
-      this.#byte(at + i, targetAt + i, kind * 4 + (i & 3), {
-        guess: guess[guessAt + i] ?? 0,
-        near,
-      });
+      this.#near = i === length - 1 ? length : (target[targetAt + i + 1] ?? 0);
+      this.#byte(at + i, targetAt + i, kind * 4 + (i & 3), guess[guessAt + i] ?? 0);
     }
   }
 
@@ -149,8 +145,8 @@ export class UnitCoder {
       const same = old === target[targetAt + i] ? 1 : 0;
       if (this.hit(same, BYTE_OF_RUN, this.#trigram(at + i)) === 1) target[targetAt + i] = old;
       else {
-        const near = target[targetAt + i - 1] ?? 0;
-        this.#byte(at + i, targetAt + i, PLAIN_RUN * 4 + (i & 3), { guess: old, near });
+        this.#near = target[targetAt + i - 1] ?? 0;
+        this.#byte(at + i, targetAt + i, PLAIN_RUN * 4 + (i & 3), old);
       }
     }
   }
@@ -177,24 +173,20 @@ export class UnitCoder {
     return Math.imul(three, 0x9e3779b1) >>> 16;
   }
 
-  /** `near` is a byte beside it that is known already: the one above in a number, the one before in a run. */
-  #byte(
-    at: number,
-    targetAt: number,
-    slot: number,
-    { guess, near }: { guess: number; near: number },
-  ): void {
+  #byte(at: number, targetAt: number, slot: number, guess: number): void {
     const { base, target } = this;
+    const near = this.#near;
     const last = this.#lastDifference[slot] ?? 0;
-    const [left, right] = [base[at - 1] ?? 0, base[at + 1] ?? 0];
+    const left = base[at - 1] ?? 0;
+    const right = base[at + 1] ?? 0;
     const c = this.#contexts;
     c[0] = slot * 256 + guess;
     c[1] = (slot * 256 + ((guess + last) & 255)) * 7 + 1;
     c[2] = (slot * 256 + near) * 11 + 2;
     c[3] = ((slot * 256 + near) * 256 + guess) * 13 + 3;
     c[4] = (slot * 256 + right) * 65_599 + left * 17 + 4;
-    c[5] = ((left * 256 + guess) * 256 + right) * 65_599 + slot + 5;
-    this.#bytes ??= new ByteModel(6, KINDS * 4, 14);
+    c[5] = Math.imul((left * 256 + guess) * 256 + right, 65_599) + slot + 5;
+    this.#bytes ??= new ByteModel(6, KINDS * 4, 13);
     const byte = this.#bytes.code(this.coder, target[targetAt] ?? 0, c, slot);
     target[targetAt] = byte;
     this.#lastDifference[slot] = byte - guess;
