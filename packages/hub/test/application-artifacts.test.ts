@@ -257,6 +257,76 @@ describe("a new version", () => {
   });
 });
 
+describe("while a pin cannot be carried out", () => {
+  async function waiting(): Promise<World> {
+    const world = await oneNode();
+    await world.node("b1");
+    await putRelease(world, releaseSpec("detector", "2.2.0", 6));
+    await world.apply("Application", "web", pinned([detector("2.2.0")], 2));
+    await world.settle();
+    await agentsInstall(world);
+    await world.apply("Application", "web", pinned([detector("9.9.9")], 3, "v2"));
+    await world.settle();
+    return world;
+  }
+  const asked = (world: World) =>
+    world.assignments().map(({ spec }) => ({
+      node: spec.node,
+      version: spec.desired.artifacts?.[0]?.version,
+      command: spec.desired.containers[0]?.command?.[1],
+    }));
+  const before = { version: "2.2.0", command: "v1" };
+
+  test("nothing is updated or scaled, and what lost its node is placed again as it was", async () => {
+    const world = await waiting();
+    const placed = [
+      { node: "a1", ...before },
+      { node: "b1", ...before },
+    ];
+    expect(asked(world)).toEqual(placed);
+    const { revision } = world.store;
+    await world.controller().pass();
+    expect(world.store.revision).toBe(revision);
+    await world.life("b1", "lost");
+    await world.settle();
+    expect(asked(world)).toEqual([
+      { node: "a1", ...before },
+      { node: "a1", ...before },
+    ]);
+    expect(world.condition("Progressing")).toMatchObject({ reason: "ComponentInvalid" });
+  });
+
+  test("a drained node is emptied in steps, and an instance without a node gets one when there is room", async () => {
+    const world = await waiting();
+    await world.specOf("a1", { drain: true });
+    await world.specOf("b1", { drain: true });
+    await world.settle();
+    expect(world.assignments().filter((a) => a.spec.node === undefined)).not.toEqual([]);
+    await world.node("c1");
+    await world.settle();
+    await agentsInstall(world);
+    await world.settle();
+    expect(asked(world)).toEqual([
+      { node: "c1", ...before },
+      { node: "c1", ...before },
+    ]);
+  });
+
+  test("the release that it waits for then takes over from what was kept", async () => {
+    const world = await waiting();
+    await putRelease(world, releaseSpec("detector", "9.9.9", 9));
+    for (let i = 0; i < 4; i++) {
+      await world.settle();
+      await agentsInstall(world);
+    }
+    expect(asked(world).map((a) => [a.version, a.command])).toEqual([
+      ["9.9.9", "v2"],
+      ["9.9.9", "v2"],
+      ["9.9.9", "v2"],
+    ]);
+  });
+});
+
 describe("constraints of a release", () => {
   test("keep its instances on nodes that it is made for, and say so", async () => {
     const world = await oneNode();

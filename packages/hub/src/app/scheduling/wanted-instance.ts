@@ -19,12 +19,14 @@ export function idOfWant({ input }: Plan, { name }: Want): string {
 
 /** The wants of a plan. Equal requests are one object, so that they are one shape to the engine. */
 export function wantedInstances(plan: Plan): readonly WantedInstance[] {
-  const onSite = new Map<string, PlacementRequest>();
+  // By what is asked, not by component: instances of one may be asked for as they were before.
+  const onSite = new Map<PlacementRequest, Map<string, PlacementRequest>>();
   return plan.wants.map((want) => {
     const { component, site } = want.target;
-    const key = `${component.name}/${site ?? ""}`;
-    const request = onSite.get(key) ?? requestOn(component.request, site);
-    onSite.set(key, request);
+    const known = onSite.get(component.request) ?? new Map<string, PlacementRequest>();
+    onSite.set(component.request, known);
+    const request = known.get(site ?? "") ?? requestOn(component.request, site);
+    known.set(site ?? "", request);
     return {
       id: idOfWant(plan, want),
       plan,

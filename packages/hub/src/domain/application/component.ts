@@ -13,7 +13,7 @@ import {
 } from "@flotilla/shared/scheduling/division/effective-placement";
 import type { FleetFacts, PlacementRequest, ReleaseNeeds } from "@flotilla/shared/scheduling/facts";
 import { requestsOf } from "../scheduling/requests.ts";
-import { type PinContext, resolvePins, restartPart } from "./pins.ts";
+import { needsOf, type PinContext, resolvePins, restartPart } from "./pins.ts";
 
 /** How long a process may take to stop when the spec does not say, seconds (Kubernetes' default). */
 export const TERMINATION_GRACE_SECONDS_DEFAULT = 30;
@@ -47,7 +47,7 @@ export interface ComponentProblem {
   readonly type: Component["type"];
   readonly count: number;
   readonly problem: string;
-  /** It will be well by itself. */
+  /** Of its pins: whether it will be well by itself. Absent: something else is wrong. */
   readonly waits?: boolean;
 }
 
@@ -115,6 +115,38 @@ export function resolveComponent(
       application,
       index,
     }),
+  };
+}
+
+/**
+ * The component as this instance of it was last asked to be: by this it is moved while what the component asks for now cannot be
+ * carried out. Where it may go is what is said now.
+ */
+export function componentAsBefore(
+  component: Component,
+  { spec: { desired: before } }: ObjectOf<"Assignment">,
+  context: ComponentContext,
+): ResolvedComponent {
+  const { devices: _devices, ...desired } = before;
+  const { artifacts = [], containers, specDigest } = desired;
+  const effective = effectivePlacement(context.policy, context.fleet?.placement, component);
+  const needs = artifacts.flatMap((a) => {
+    const release = context.releaseOf(a.name, a.version);
+    return (release && needsOf(release)) ?? [];
+  });
+  const count = replicasOf(component, effective.autoscaling, context.application.status);
+  return {
+    name: component.name,
+    type: component.type,
+    count,
+    effective,
+    parallelism: count,
+    dependsOn: [],
+    labels: labelsOf(component, context.application.metadata.name),
+    request: requestOf(component, containers, { effective, fleet: context.fleet, needs }),
+    specDigest,
+    artifacts,
+    desired: () => desired,
   };
 }
 

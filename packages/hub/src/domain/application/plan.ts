@@ -12,6 +12,7 @@ import {
   assignmentName,
   type ComponentContext,
   type ComponentProblem,
+  componentAsBefore,
   isResolved,
   type ResolvedComponent,
   resolveComponent,
@@ -88,6 +89,7 @@ export function planApplication(input: PlanInput): Plan {
   const planner: Planner = { draft, input, components, wants, division: [], isCut: false };
   const outcomes = components.map((c): ComponentOutcome => {
     if (isResolved(c)) return planComponent(planner, c);
+    if (c.waits !== undefined) keepAsBefore(planner, c);
     return { component: c, message: c.problem };
   });
   const isCut = draft.isFull || planner.isCut;
@@ -235,6 +237,34 @@ function isDone({ draft, components }: Planner, name: string): boolean {
   return done.length >= component.count;
 }
 
+/**
+ * Instances of a component that pins what cannot be had go on as they were asked to be; those that lost their node, or have to leave
+ * it, are placed again as that.
+ */
+function keepAsBefore(planner: Planner, { name }: ComponentProblem): void {
+  const { draft, input, division } = planner;
+  const component = input.application.spec.components.find((c) => c.name === name);
+  const before = input.application.status?.division?.find((d) => d.component === name);
+  if (before !== undefined) division.push(before);
+  if (component === undefined) return;
+  const kept = draft.of(name).flatMap((assignment) => {
+    const asBefore = componentAsBefore(component, assignment, input);
+    return isEnded(assignment, asBefore.specDigest)
+      ? []
+      : [{ asBefore, revision: revisionOf(input, asBefore, assignment) }];
+  });
+  const turn =
+    component.type === "Job"
+      ? undefined
+      : nextUpdates(kept.map(({ revision }) => updatable(input)(revision)));
+  for (const { asBefore, revision } of kept) {
+    const { index, node } = revision.assignment.spec;
+    if (draft.isFull) return;
+    if (node === undefined || revision.displacement !== undefined)
+      revise(planner, asBefore, revision, turn?.has(index) ?? true);
+  }
+}
+
 interface Revision {
   readonly assignment: Assignment;
   /** Where the division wants it. */
@@ -250,20 +280,26 @@ function revisionsOf({ draft, input }: Planner, component: ResolvedComponent): r
   return draft
     .of(component.name)
     .filter((a) => !isEnded(a, component.specDigest))
-    .map((assignment): Revision => {
-      const { node, desired } = assignment.spec;
-      const displacement =
-        node === undefined
-          ? undefined
-          : displacementOf(
-              { name: node, facts: input.factsOf(node) },
-              input.nodeObjectOf(node),
-              component.request,
-            );
-      const restarts = desired.specDigest !== component.specDigest;
-      const reloads = !restarts && !jsonEqual(desired.artifacts ?? [], component.artifacts);
-      return { assignment, displacement, restarts, reloads };
-    });
+    .map((a) => revisionOf(input, component, a));
+}
+
+function revisionOf(
+  input: PlanInput,
+  component: ResolvedComponent,
+  assignment: Assignment,
+): Revision {
+  const { node, desired } = assignment.spec;
+  const displacement =
+    node === undefined
+      ? undefined
+      : displacementOf(
+          { name: node, facts: input.factsOf(node) },
+          input.nodeObjectOf(node),
+          component.request,
+        );
+  const restarts = desired.specDigest !== component.specDigest;
+  const reloads = !restarts && !jsonEqual(desired.artifacts ?? [], component.artifacts);
+  return { assignment, displacement, restarts, reloads };
 }
 
 /** Existing instances: keeps, updates, moves or unplaces each; a serving one only when it is its turn. */
