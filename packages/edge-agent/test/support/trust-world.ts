@@ -25,7 +25,7 @@ import { TrustMetadata } from "../../src/app/artifact/trust-metadata.ts";
 import { desiredState } from "./desired.ts";
 import { memoryAgentStore } from "./memory-agent-store.ts";
 
-export const TOOLS = tufTools();
+const TOOLS = tufTools();
 export const DAY_MS = 86_400_000;
 
 /** A source over a repository: what it answers can be altered, and it can be out of reach. */
@@ -174,7 +174,7 @@ export function newRepository(): TufRepository {
   return repository;
 }
 
-export function artifactOf(
+function artifactOf(
   repository: TufRepository,
   name: string,
   counter: number,
