@@ -154,6 +154,19 @@ describe("an offer", () => {
     expect(offer.steps).toMatchObject([{ payloadLength: 60_000 }]);
   });
 
+  test("of a large file is the file as it is, while coding it takes longer than fetching it", async () => {
+    await putRelease(scene, 3, ["newer"], { length: 200 * 1024 * 1024 });
+    await putSite(scene, { bytesPerSecond: "10Mi" });
+    expect((await scene.offers.offerTo(NODE, asks("newer", []))).status).toBe("pending");
+    expect(names()).toEqual([">newer/plain", ">newer/fast"]);
+    await make(">newer/plain", 200 * 1024 * 1024);
+    const offer = await scene.offers.offerTo(NODE, asks("newer", []));
+    expect(offer.steps).toMatchObject([{ payloadLength: 200 * 1024 * 1024 }]);
+    await make(">newer/fast", 100 * 1024 * 1024);
+    const later = await scene.offers.offerTo(NODE, asks("newer", []));
+    expect(later.steps).toMatchObject([{ payloadLength: 100 * 1024 * 1024 }]);
+  });
+
   test("does not repeat what failed there", async () => {
     await scene.offers.offerTo(NODE, asks("new", ["old"]));
     await make(">new/fast", 900_000);
@@ -385,7 +398,7 @@ describe("before anybody asks", () => {
     const ahead = new DeltasAhead(scene).run(stop.signal);
     await putRelease(scene, 3, ["new", "label"]);
     expect(names()).toEqual([]);
-    await putRelease(scene, 3, ["new", "label"], true);
+    await putRelease(scene, 3, ["new", "label"], { isReady: true });
     await settled();
     expect(names()).toEqual([">new/fast", ">label/fast", "older>new/fast"]);
     stop.abort();

@@ -86,6 +86,13 @@ test("keeps the decoder to little memory when that is asked for", async () => {
   expect(small.decoderMemoryBytes).toBeLessThanOrEqual(usual.decoderMemoryBytes);
 });
 
+test("puts a file down as it is, in blocks, when that is asked for", async () => {
+  const { basePath: _, ...whole } = request({ profile: "plain" });
+  const plain = await workers.encode(whole, never);
+  expect(plain.codecs).toEqual(["stored"]);
+  expect(readFileSync(path("payload"))).toEqual(readFileSync(path("new")));
+});
+
 test("a job that fails takes nothing with it: files that are gone, a worker that hangs, a program that is none", async () => {
   const gone = workers.encode(request({ basePath: path("gone") }), never);
   await expect(gone).rejects.toMatchObject({ code: "delta-not-made" });

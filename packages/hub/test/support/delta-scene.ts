@@ -193,15 +193,16 @@ export async function putRelease(
   scene: DeltaScene,
   counter: number,
   words: readonly string[],
-  isReady = false,
+  about: { readonly isReady?: boolean; readonly length?: number } = {},
 ): Promise<ObjectOf<"Release">> {
+  const { isReady = false, length = 1_000_000 } = about;
   const files = words.map((word, i) => ({
     path: `file-${i}`,
     target: `models/detector/${counter}/file-${i}`,
-    length: 1_000_000,
+    length,
     sha256: sha(word),
   }));
-  for (const { sha256 } of files) scene.contents.set(sha256, 1_000_000);
+  for (const { sha256 } of files) scene.contents.set(sha256, length);
   const name = `detector-${counter}.0.0`;
   const condition = {
     type: "Ready",

@@ -7,6 +7,7 @@ import type {
   EncodedDelta,
   EncodeRequest,
 } from "../../app/artifact/ports.ts";
+import { WEIGHTS_FORMATS } from "../../domain/artifact/choice.ts";
 import { removeLeftovers } from "./leftovers.ts";
 
 /** Heap of one worker, MiB; typed arrays are beside it, and bounded by `memoryBytesMax`. */
@@ -19,7 +20,6 @@ const MS_PER_KIB = 4;
 const MATCHING_FACTOR = 24;
 /** Where weights lie they are read piece by piece, and copies are looked for in the rest alone. */
 const WEIGHTS_FACTOR = 4;
-const WEIGHTS_FORMATS: readonly string[] = ["onnx", "safetensors", "tfjs", "gguf"];
 const MATCHING_BYTES_MAX: number = 48 * 1024 * 1024;
 /** What a worker holds for blocks and models. */
 const WORKING_BYTES: number = 96 * 1024 * 1024;

@@ -58,7 +58,7 @@ export async function encodeJob(
 async function encodeTo(request: EncodeRequest, bsdiff: NativeBsdiff): Promise<Uint8Array> {
   using base = request.basePath === undefined ? undefined : new FileAccess(request.basePath);
   using target = new FileAccess(request.targetPath);
-  const isSmall = request.profile === "small";
+  const { profile } = request;
   const input: EncodeInput = {
     base,
     target,
@@ -66,8 +66,9 @@ async function encodeTo(request: EncodeRequest, bsdiff: NativeBsdiff): Promise<U
       old: base === undefined ? [] : layoutFor(request, base, request.baseLayoutPath),
       new: layoutFor(request, target, request.layoutPath),
     },
-    profile: request.profile === "slow" ? "slow" : "fast",
-    memoryBytesMax: isSmall ? SMALL_MEMORY_BYTES : undefined,
+    profile: profile === "slow" ? "slow" : "fast",
+    memoryBytesMax: profile === "small" ? SMALL_MEMORY_BYTES : undefined,
+    codecs: profile === "plain" ? ["stored"] : undefined,
   };
   const payload = openSync(request.payloadPath, "wx", 0o600);
   try {

@@ -1,7 +1,7 @@
 import { isoTime } from "@flotilla/shared/kernel/iso-time";
 import type { SigningKey } from "@flotilla/shared/trust/publish";
 import type { RoleSummary } from "@flotilla/shared/trust/state";
-import { bytesOf, type DeltaWork } from "../../domain/artifact/choice.ts";
+import { bytesOf, type DeltaWork, wholeProfiles } from "../../domain/artifact/choice.ts";
 import type { DeltaService } from "./delta-service.ts";
 import type {
   ArtifactApi,
@@ -56,8 +56,9 @@ export class ArtifactApiService implements ArtifactApi {
 
   delta(from: string, to: string): DeltaReport {
     const { blobs, deltas } = this.#deps;
+    const fileBytes = blobs.sizeOf(to);
     const works: readonly DeltaWork[] = [
-      { base: undefined, target: to, profile: "fast" },
+      ...wholeProfiles(fileBytes ?? 0).map((profile) => ({ base: undefined, target: to, profile })),
       { base: from, target: to, profile: "fast" },
       { base: from, target: to, profile: "slow" },
     ];
@@ -73,9 +74,8 @@ export class ArtifactApiService implements ArtifactApi {
       codecs: delta.codecs,
       isOffered: !isRefused,
     }));
-    const fileBytes = blobs.sizeOf(to);
     const about = { ways, ...(fileBytes === undefined ? {} : { fileBytes }) };
-    const missing = works.filter((w) => w.profile === "fast" && deltas.find(w) === undefined);
+    const missing = works.filter((w) => w.profile !== "slow" && deltas.find(w) === undefined);
     if (missing.length === 0) return { status: "ready", ...about };
     const begun = missing.filter((work) => deltas.want(work, "asked"));
     if (begun.length === 0) return { status: "unknown", ...about };

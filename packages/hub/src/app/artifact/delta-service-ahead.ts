@@ -1,6 +1,12 @@
 import type { Service } from "@flotilla/shared/kernel/service";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
-import { type DeltaProfile, likelyBases } from "../../domain/artifact/choice.ts";
+import {
+  type DeltaProfile,
+  likelyBases,
+  mayHaveDeltas,
+  WEIGHTS_FORMATS,
+  wholeProfiles,
+} from "../../domain/artifact/choice.ts";
 import type { AnyObject, ResourceStore } from "../resources/ports.ts";
 import type { DeltaService } from "./delta-service.ts";
 import type { Holders } from "./delta-service-holders.ts";
@@ -13,7 +19,7 @@ export const AHEAD_BASES_MAX = 8;
 type Release = ObjectOf<"Release">;
 
 interface Deps {
-  readonly store: Pick<ResourceStore, "list" | "subscribe">;
+  readonly store: Pick<ResourceStore, "get" | "list" | "subscribe">;
   readonly holders: Pick<Holders, "of">;
   readonly deltas: Pick<DeltaService, "want">;
 }
@@ -47,13 +53,17 @@ export class DeltasAhead implements Service {
 
   /** What nodes are going to ask for. */
   plan(release: Release): void {
-    const { deltas } = this.#deps;
-    for (const { sha256 } of release.spec.files)
-      deltas.want({ base: undefined, target: sha256, profile: "fast" }, "ahead");
+    const { deltas, store } = this.#deps;
+    const format = store.get("Artifact", "", release.spec.artifact)?.spec.format ?? "raw";
+    const isWeights = WEIGHTS_FORMATS.includes(format);
+    for (const { sha256, length } of release.spec.files)
+      for (const profile of wholeProfiles(length))
+        deltas.want({ base: undefined, target: sha256, profile }, "ahead");
     for (const base of this.#basesOf(release))
       for (const file of release.spec.files) {
         const old = base.spec.files.find((f) => f.path === file.path);
         if (old === undefined || old.sha256 === file.sha256) continue;
+        if (!mayHaveDeltas({ fileBytes: file.length, isWeights })) continue;
         for (const profile of this.#profiles())
           deltas.want({ base: old.sha256, target: file.sha256, profile }, "ahead");
       }

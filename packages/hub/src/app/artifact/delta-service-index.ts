@@ -21,7 +21,12 @@ const Size = Type.Integer({ minimum: 0 });
 const IndexRecord = Type.Object({
   base: Type.Optional(Sha),
   target: Sha,
-  profile: Type.Union([Type.Literal("fast"), Type.Literal("slow"), Type.Literal("small")]),
+  profile: Type.Union([
+    Type.Literal("fast"),
+    Type.Literal("slow"),
+    Type.Literal("small"),
+    Type.Literal("plain"),
+  ]),
   manifestSha256: Sha,
   manifestBytes: Size,
   payloadBytes: Size,

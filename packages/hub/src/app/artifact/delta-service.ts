@@ -69,7 +69,8 @@ export class DeltaService implements Service {
   readonly #offeredBootMs = new Map<string, number>();
   readonly #listeners = new Set<() => void>();
   #running = 0;
-  #bytesPerSecond = ENCODE_BYTES_PER_SECOND_ASSUMED;
+  /** By kind of work. */
+  readonly #bytesPerSecond = new Map<string, number>();
   #fileCount = 0;
   #stop: AbortController | undefined;
 
@@ -206,7 +207,7 @@ export class DeltaService implements Service {
     try {
       await this.#encode(job, signal);
       const tookMs = Math.max(1, clock.bootMs() - startedBootMs);
-      this.#learn((this.#sizeOf(job.work) / tookMs) * 1_000);
+      this.#learn(job, (this.#sizeOf(job.work) / tookMs) * 1_000);
       metrics.observe("flotilla_hub_delta_seconds", tookMs / 1_000);
     } catch (error) {
       outcome = signal.aborted ? "cancelled" : "failed";
@@ -303,7 +304,7 @@ export class DeltaService implements Service {
   }
 
   #leftMs(job: Job): number {
-    const wholeMs = (this.#sizeOf(job.work) / this.#bytesPerSecond) * 1_000;
+    const wholeMs = (this.#sizeOf(job.work) / this.#speedOf(job)) * 1_000;
     const startedMs = job.startedBootMs;
     return startedMs === undefined
       ? wholeMs
@@ -315,8 +316,20 @@ export class DeltaService implements Service {
     return (blobs.sizeOf(target) ?? 0) + (base === undefined ? 0 : (blobs.sizeOf(base) ?? 0));
   }
 
-  #learn(bytesPerSecond: number): void {
-    this.#bytesPerSecond += (Math.max(1_024, bytesPerSecond) - this.#bytesPerSecond) / 4;
+  #speedOf(job: Job): number {
+    return this.#bytesPerSecond.get(this.#kindOf(job)) ?? ENCODE_BYTES_PER_SECOND_ASSUMED;
+  }
+
+  #learn(job: Job, bytesPerSecond: number): void {
+    const known = this.#speedOf(job);
+    const next = known + (Math.max(1_024, bytesPerSecond) - known) / 4;
+    this.#bytesPerSecond.set(this.#kindOf(job), next);
+  }
+
+  /** Programs take a hundred times as long as weights, and what is not coded no time at all. */
+  #kindOf({ work, of }: Job): string {
+    const { base, profile } = work;
+    return `${base === undefined ? "whole" : "delta"} ${profile} ${this.#deps.files.formatOf(of)}`;
   }
 
   #tell(): void {
@@ -333,9 +346,10 @@ function isBefore(a: Job, b: Job): boolean {
   return isStarted(a) || rankOf(a) < rankOf(b);
 }
 
-/** What nodes wait for comes first, and of that whole files, without which nothing is offered. */
+/** What nodes wait for comes first, and of that whole files, the quickest of them before the others: without one nothing is offered. */
 function rankOf({ urgency, work }: Job): number {
-  return (urgency === "asked" ? 0 : 2) + (work.base === undefined ? 0 : 1);
+  const part = work.profile === "plain" ? 0 : work.base === undefined ? 1 : 2;
+  return (urgency === "asked" ? 0 : 3) + part;
 }
 
 /** What was read is what the store said it is: else a disk has altered it. */

@@ -17,7 +17,11 @@ export class ReleaseFiles {
   constructor(deps: { readonly store: Pick<ResourceStore, "get" | "list" | "subscribe"> }) {
     this.#store = deps.store;
     deps.store.subscribe((entries) => {
-      if (entries.some(({ key }) => key.kind === "Release")) this.#bySha = undefined;
+      // Files of a release never change.
+      const isOther = entries.some(
+        ({ key, type }) => key.kind === "Release" && type !== "MODIFIED",
+      );
+      if (isOther) this.#bySha = undefined;
     });
   }
 

@@ -5,6 +5,9 @@ import type { NodeLink } from "../link/ports.ts";
 import type { ResourceStore } from "../resources/ports.ts";
 import type { ReleaseFiles } from "./offers-files.ts";
 
+/** Most nodes of a site that are looked at for one offer. */
+const PEERS_SEEN_MAX = 512;
+
 type Peer = NonNullable<ArtifactOffer["peers"]>[number];
 
 interface Deps {
@@ -42,7 +45,7 @@ export class SitePeers {
     if (store.get("Site", "", site)?.spec.delivery?.peers === false) return [];
     const held = this.#deps.files.of(target).map(({ release: { spec } }) => spec);
     const [holders, others]: [Peer[], Peer[]] = [[], []];
-    for (const name of this.#namesOf(site)) {
+    for (const name of turned(this.#namesOf(site), nodeId).slice(0, PEERS_SEEN_MAX)) {
       const peer = name === nodeId ? undefined : this.#peerOf(name);
       if (peer === undefined) continue;
       const holds = peer.status.held.some((h) =>
@@ -51,7 +54,7 @@ export class SitePeers {
       if (holds) holders.push(peer.address);
       else if (store.desired(name)?.payload.includes(target) === true) others.push(peer.address);
     }
-    return [...turned(holders, nodeId), ...turned(others, nodeId)].slice(0, OFFER_PEERS_MAX);
+    return [...holders, ...others].slice(0, OFFER_PEERS_MAX);
   }
 
   /** A node that serves others and is there now. */

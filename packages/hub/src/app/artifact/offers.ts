@@ -15,7 +15,9 @@ import {
   type DeltaWork,
   isWorthWaiting,
   type MadeDelta,
+  WEIGHTS_FORMATS,
   type Wish,
+  wholeProfiles,
   workFor,
 } from "../../domain/artifact/choice.ts";
 import type { ResourceStore } from "../resources/ports.ts";
@@ -71,9 +73,11 @@ export class Offers {
       failed: new Set(request.failed),
       isMetered: site?.spec.delivery?.metered === true,
       stepsMax: OFFER_STEPS_MAX,
+      fileBytes: of.file.length,
+      isWeights: WEIGHTS_FORMATS.includes(files.formatOf(of)),
     };
     const underWay = this.#begin(wish);
-    const found = this.#choose(wish, of.file.length);
+    const found = this.#choose(wish);
     const pendingMs = this.#pendingMs({ nodeId, wish, site }, found?.choice, underWay);
     if (found === undefined || pendingMs !== undefined) {
       const retryAfterMs = pendingMs ?? RETRY_MS_MAX;
@@ -116,12 +120,11 @@ export class Offers {
   /** The best way whose payloads are all there. */
   #choose(
     wish: Wish,
-    fileBytes: number,
   ): { readonly choice: Choice; readonly manifests: readonly Uint8Array[] } | undefined {
     const { deltas } = this.#deps;
     // Each turn but the last forgets something that is gone.
     for (let turns = deltas.made().length + 1; turns > 0; turns--) {
-      const choice = choose(wish, [...deltas.made(), ...this.#standIn(wish, fileBytes)]);
+      const choice = choose(wish, [...deltas.made(), ...this.#standIn(wish)]);
       if (choice === undefined) return undefined;
       const manifests = choice.steps.map((step) => deltas.take(step));
       if (manifests.every((m) => m !== undefined)) return { choice, manifests };
@@ -130,9 +133,10 @@ export class Offers {
   }
 
   /** Where the whole file cannot be made, deltas are compared with its length. It is never chosen itself. */
-  #standIn({ target }: Wish, fileBytes: number): readonly MadeDelta[] {
-    const work = { base: undefined, target, profile: "fast" } as const;
-    if (!this.#deps.deltas.hasFailed(work)) return [];
+  #standIn({ target, fileBytes }: Wish): readonly MadeDelta[] {
+    const works = wholeProfiles(fileBytes).map((profile) => ({ base: undefined, target, profile }));
+    const work = works.find((w) => this.#deps.deltas.hasFailed(w));
+    if (work === undefined) return [];
     return [
       {
         ...work,
@@ -153,11 +157,12 @@ export class Offers {
     const { deltas, clock } = this.#deps;
     const expected = (isWanted: (work: DeltaWork) => boolean): number | undefined => {
       const times = underWay.filter(isWanted).flatMap((work) => deltas.expectedMs(work) ?? []);
-      return times.length === 0 ? undefined : retryMs(Math.max(...times));
+      return times.length === 0 ? undefined : retryMs(Math.min(...times));
     };
     if (choice === undefined) return expected(() => true);
     if (choice.kind !== "full") return undefined;
-    const expectedMs = expected((work) => work.base !== undefined);
+    const isPlain = choice.steps[0]?.profile === "plain";
+    const expectedMs = expected((work) => work.base !== undefined || isPlain);
     if (expectedMs === undefined) return undefined;
     const since = this.#waiting.get(waitingKey(of.nodeId, of.wish.target));
     const isWorthIt = isWorthWaiting({

@@ -2,11 +2,13 @@ import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import {
   bytesOf,
+  CODED_BYTES_MAX,
   choose,
   DELTA_PERCENT_MAX,
   isWorthWaiting,
   likelyBases,
   type MadeDelta,
+  PLAIN_BYTES_MIN,
   victimsOf,
   WAIT_FULL_BYTES_MIN,
   WAIT_MS_MAX,
@@ -41,6 +43,8 @@ function wish(over: Partial<Wish> = {}): Wish {
     failed: new Set(),
     isMetered: false,
     stepsMax: STEPS_MAX,
+    fileBytes: 1_000,
+    isWeights: false,
     ...over,
   };
 }
@@ -100,7 +104,7 @@ describe("the choice", () => {
 const delta = fc.record({
   base: fc.option(fc.constantFrom(...NAMES), { nil: undefined }),
   target: fc.constantFrom(...NAMES),
-  profile: fc.constantFrom("fast" as const, "slow" as const, "small" as const),
+  profile: fc.constantFrom("fast" as const, "slow" as const, "small" as const, "plain" as const),
   manifestSha256: fc.uuid(),
   manifestBytes: fc.nat(50),
   payloadBytes: fc.nat(1_000),
@@ -114,6 +118,8 @@ const anyWish = fc.record({
   failed: fc.constant(new Set<string>()),
   isMetered: fc.boolean(),
   stepsMax: fc.constant(STEPS_MAX),
+  fileBytes: fc.constant(1_000),
+  isWeights: fc.boolean(),
 });
 
 test("whatever is made: no larger than the whole file, within memory, few steps, and each step begins where the last one ended", () => {
@@ -127,7 +133,9 @@ test("whatever is made: no larger than the whole file, within memory, few steps,
       );
       const { steps } = choice;
       const fits = (d: MadeDelta): boolean => d.memoryBytes <= asked.memoryBytes;
-      const isLast = choice.kind === "full" && steps[0]?.profile === "small";
+      const [first] = steps;
+      const isLast =
+        choice.kind === "full" && (first?.profile === "small" || first?.profile === "plain");
       const isRetry = choice.kind === "full" && !wholes.some(fits);
       expect(steps.length).toBeGreaterThan(0);
       expect(steps.length).toBeLessThanOrEqual(STEPS_MAX);
@@ -163,6 +171,21 @@ test("what is missing is the whole file and a delta from the likeliest base that
     { base: undefined, target: "t", profile: "small" },
     { base: "a", target: "t", profile: "small" },
   ]);
+});
+
+test("a large file lies ready as it is at once and coded later; a very large one is not coded, but for deltas of weights", () => {
+  const works = (fileBytes: number, isWeights = false): readonly string[] =>
+    workFor(wish({ fileBytes, isWeights }), [], () => true).map(
+      (w) => `${w.base ?? ""}/${w.profile}`,
+    );
+  expect(works(PLAIN_BYTES_MIN - 1)).toEqual(["/fast", "a/fast"]);
+  expect(works(PLAIN_BYTES_MIN)).toEqual(["/plain", "/fast", "a/fast"]);
+  expect(works(CODED_BYTES_MAX)).toEqual(["/plain", "/fast", "a/fast"]);
+  expect(works(CODED_BYTES_MAX + 1)).toEqual(["/plain"]);
+  expect(works(CODED_BYTES_MAX + 1, true)).toEqual(["/plain", "a/fast"]);
+  const plain = made({ profile: "plain", payloadBytes: 1_050, memoryBytes: 20 });
+  expect(choose(wish({ memoryBytes: 1 }), [plain])?.steps).toEqual([plain]);
+  expect(choose(wish(), [plain, FULL])?.steps).toEqual([FULL]);
 });
 
 test("a node waits as long as the whole file would take, on a metered link longer, for a small file never", () => {

@@ -1,12 +1,19 @@
+import type { ArtifactFormat } from "@flotilla/shared/model/resources/artifact";
+
 /** Which way to a file a node is offered: a delta, some deltas one after the other, or the whole file. */
 
 /**
  * How a delta is made. `slow`: smaller, for links that cost by the byte. `small`: for decoders with SMALL_MEMORY_BYTES, larger.
+ * `plain`: a whole file as it is, which takes no time to make.
  */
-export type DeltaProfile = "fast" | "slow" | "small";
+export type DeltaProfile = "fast" | "slow" | "small" | "plain";
 
 /** Memory that the profile `small` keeps a decoder to: 16 MiB above the runtime. */
 export const SMALL_MEMORY_BYTES: number = 16 * 1024 * 1024;
+/** A file from this size on lies ready as it is at once, and coded later: 32 MiB. */
+export const PLAIN_BYTES_MIN: number = 32 * 1024 * 1024;
+/** Above this size a file is not coded, but for weights, for it would take hours: 1 GiB. */
+export const CODED_BYTES_MAX: number = 1024 * 1024 * 1024;
 /** A delta has to be smaller than this percentage of the whole file: it costs the node work, and can fail. */
 export const DELTA_PERCENT_MAX = 85;
 /** A node does not wait for a delta of a smaller file than this: 256 KiB. */
@@ -47,6 +54,9 @@ export interface Wish {
   readonly isMetered: boolean;
   /** Most deltas one after the other. */
   readonly stepsMax: number;
+  /** Length of the file, and whether it holds weights, whose deltas are quickly made. */
+  readonly fileBytes: number;
+  readonly isWeights: boolean;
 }
 
 export interface Choice {
@@ -84,9 +94,23 @@ export function isUseful(bytes: number, fullBytes: number): boolean {
   return bytes * 100 < DELTA_PERCENT_MAX * fullBytes;
 }
 
+/** Formats whose files are tensors: what changed in them is found without looking for copies. */
+export const WEIGHTS_FORMATS: readonly ArtifactFormat[] = ["onnx", "safetensors", "tfjs", "gguf"];
+
 /** Bytes that a node fetches for one step. */
 export function bytesOf(delta: Pick<MadeDelta, "manifestBytes" | "payloadBytes">): number {
   return delta.manifestBytes + delta.payloadBytes;
+}
+
+/** How a whole file of so many bytes is made, the quickest first. */
+export function wholeProfiles(fileBytes: number): readonly DeltaProfile[] {
+  if (fileBytes > CODED_BYTES_MAX) return ["plain"];
+  return fileBytes >= PLAIN_BYTES_MIN ? ["plain", "fast"] : ["fast"];
+}
+
+/** Whether a delta to such a file is made in reasonable time. */
+export function mayHaveDeltas(of: Pick<Wish, "fileBytes" | "isWeights">): boolean {
+  return of.isWeights || of.fileBytes <= CODED_BYTES_MAX;
 }
 
 /**
@@ -99,24 +123,29 @@ export function workFor(
   hasBase: (sha256: string) => boolean,
 ): readonly DeltaWork[] {
   const base = wish.bases.find((sha256) => sha256 !== wish.target && hasBase(sha256));
-  const deltas = base === undefined ? undefined : missing(wish, made, base);
-  return [missing(wish, made, undefined), deltas].filter((w) => w !== undefined);
+  const wholes = missing(wish, made, undefined, wholeProfiles(wish.fileBytes));
+  if (base === undefined || !mayHaveDeltas(wish)) return wholes;
+  return [...wholes, ...missing(wish, made, base, [wish.isMetered ? "slow" : "fast"])];
 }
 
+/** Those of the profiles that are not made; when all are and none will do here, the small one. */
 function missing(
   wish: Wish,
   made: readonly MadeDelta[],
   base: string | undefined,
-): DeltaWork | undefined {
+  profiles: readonly DeltaProfile[],
+): readonly DeltaWork[] {
   const { target } = wish;
   const same = made.filter((m) => m.base === base && m.target === target);
-  const find = (p: DeltaProfile): MadeDelta | undefined => same.find((m) => m.profile === p);
-  const profile = base !== undefined && wish.isMetered ? "slow" : "fast";
-  const usual = find(profile);
-  if (usual === undefined) return { base, target, profile };
-  const isUsable = usual.memoryBytes <= wish.memoryBytes && !wish.failed.has(usual.manifestSha256);
-  if (isUsable || find("small") !== undefined) return undefined;
-  return { base, target, profile: "small" };
+  const isMade = (profile: DeltaProfile): boolean => same.some((m) => m.profile === profile);
+  const works = profiles
+    .filter((profile) => !isMade(profile))
+    .map((profile) => ({ base, target, profile }));
+  const isUsable = same.some(
+    (m) => m.memoryBytes <= wish.memoryBytes && !wish.failed.has(m.manifestSha256),
+  );
+  const isSmallNext = works.length === 0 && !isUsable && wish.fileBytes <= CODED_BYTES_MAX;
+  return isSmallNext && !isMade("small") ? [{ base, target, profile: "small" }] : works;
 }
 
 /** Slow deltas take three times the work: they are for links that cost. */
@@ -128,7 +157,7 @@ function bestFull(wish: Wish, wholes: readonly MadeDelta[]): MadeDelta | undefin
   const fitting = wholes.filter((m) => m.memoryBytes <= wish.memoryBytes);
   if (fitting.length > 0) return fitting.toSorted((a, b) => bytesOf(a) - bytesOf(b))[0];
   const least = wholes.toSorted((a, b) => a.memoryBytes - b.memoryBytes)[0];
-  return least?.profile === "small" ? least : undefined;
+  return least?.profile === "small" || least?.profile === "plain" ? least : undefined;
 }
 
 /** Fewest bytes from one of the bases to the target in at most `stepsMax` deltas; of two ways the one with fewer steps. */
