@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { AssertionError, must } from "@flotilla/shared/kernel/assert";
 import type { DesiredArtifact, PrestagedRelease } from "@flotilla/shared/model/artifact";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
-import { CrashFiles } from "@flotilla/shared/testing/crash-files";
+import { CrashFiles, type Survival } from "@flotilla/shared/testing/crash-files";
 import { ManualClock } from "@flotilla/shared/testing/manual-clock";
 import { RecordingMetrics } from "@flotilla/shared/testing/recording-metrics";
 import { SeededRandom } from "@flotilla/shared/testing/seeded-random";
@@ -13,7 +13,7 @@ import { BlobTable } from "../../src/adapters/store/blob-table.ts";
 import { SlotTable } from "../../src/adapters/store/slot-table.ts";
 import type { SqliteAgentStore } from "../../src/adapters/store/sqlite-agent-store.ts";
 import { makeActivation } from "../../src/app/artifact/activation.ts";
-import type { LockFile } from "../../src/app/artifact/ports.ts";
+import type { BlobFetcher, LockFile } from "../../src/app/artifact/ports.ts";
 import type { ProbeOutcome, StartRequest } from "../../src/app/reconcile/ports.ts";
 import { Reconciler } from "../../src/app/reconcile/reconciler.ts";
 import { FakeSources, FakeTrust, release, WatchedRuntime } from "./artifact-fakes.ts";
@@ -96,14 +96,16 @@ export class ArtifactNode {
 
   /** Version of an artifact that the workload finds, and undefined when there is none. */
   activeCounter(id: string, name = "detector"): number | undefined {
-    const current = this.#parts.disk.current(id);
-    if (current === undefined) return undefined;
     try {
-      const fd = this.disk.open(`${ROOT}/slots/${id}/${current}/${name}/model.bin`, "read");
-      const bytes = new Uint8Array(256);
-      const text = new TextDecoder().decode(bytes.subarray(0, this.disk.read(fd, bytes, 0)));
-      this.disk.close(fd);
-      return Number(/^\S+ (\d+)\n/.exec(text)?.[1]);
+      return this.disk.observe(() => {
+        const current = this.#parts.disk.current(id);
+        if (current === undefined) return undefined;
+        const fd = this.disk.open(`${ROOT}/slots/${id}/${current}/${name}/model.bin`, "read");
+        const bytes = new Uint8Array(256);
+        const text = new TextDecoder().decode(bytes.subarray(0, this.disk.read(fd, bytes, 0)));
+        this.disk.close(fd);
+        return Number(/^\S+ (\d+)\n/.exec(text)?.[1]);
+      });
     } catch {
       return undefined;
     }
@@ -171,10 +173,11 @@ export class ArtifactNode {
     this.#parts = this.newAgent();
   }
 
-  async reboot(): Promise<void> {
+  /** `survival`: what the disk keeps of that which was not fsynced. */
+  async reboot(survival: Survival = "synced"): Promise<void> {
     this.#stop.abort(new Death("the machine stops"));
     await this.clock.advance(0);
-    this.disk.powerOn("synced");
+    this.disk.powerOn(survival);
     this.runtime.reboot();
     this.#stop = new AbortController();
     this.#parts = this.newAgent();
@@ -187,6 +190,14 @@ export class ArtifactNode {
     this.disk.write(fd, new TextEncoder().encode("XX"), 0);
     this.disk.fsync(fd);
     this.disk.close(fd);
+  }
+
+  /** Where contents come from; called while the agent is made. `store` is the one that dies with the agent. */
+  protected fetcherOf(
+    _blobs: FileBlobs,
+    _store: Pick<SqliteAgentStore, "transaction" | "database">,
+  ): BlobFetcher {
+    return this.sources;
   }
 
   newAgent() {
@@ -218,9 +229,11 @@ export class ArtifactNode {
         },
         sha256: (text) => createHash("sha256").update(text).digest("hex"),
         trust,
-        fetcher: this.sources,
+        fetcher: this.fetcherOf(blobs, guarded),
         blobs,
         disk,
+        recover: () => Promise.resolve(),
+        forget: () => undefined,
         signals: runtime,
         runtime,
         poster: {

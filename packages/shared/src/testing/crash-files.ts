@@ -61,6 +61,7 @@ export class CrashFiles implements FileSystem {
   #operations: Operation[] = [];
   #fault: Fault | undefined;
   #isOff = false;
+  #isObserved = false;
   #nextId = 1;
   /** Stands for time: grows with each change. */
   #now = 1_000_000_000;
@@ -96,6 +97,17 @@ export class CrashFiles implements FileSystem {
   /** A durable step of another kind, such as a transaction: is counted, can be the last, can fail. */
   around<T>(name: string, work: () => T): T {
     return this.#step({ name, path: "", changes: true }, work);
+  }
+
+  /** For the test's own looks: what is done within is not counted and does not fail. */
+  observe<T>(work: () => T): T {
+    const before = this.#isObserved;
+    this.#isObserved = true;
+    try {
+      return work();
+    } finally {
+      this.#isObserved = before;
+    }
   }
 
   open(path: string, use: OpenFor): number {
@@ -266,6 +278,7 @@ export class CrashFiles implements FileSystem {
 
   #step<T>(operation: Operation, work: () => T, inPart?: () => void): T {
     if (this.#isOff) throw new PowerCut("the power is off");
+    if (this.#isObserved) return work();
     const number = this.#operations.push(operation) - 1;
     const fault = this.#fault;
     if (fault?.kind === "fail" && hits(fault, number, operation)) {

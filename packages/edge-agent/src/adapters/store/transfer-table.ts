@@ -31,10 +31,10 @@ const Stored = Type.Object({
 
 /** Transfers in the agent's database. One that cannot be read counts as none: its file is fetched from the begin. */
 export class SqliteTransferTable implements TransferTable {
-  readonly #store: SqliteAgentStore;
+  readonly #store: Pick<SqliteAgentStore, "transaction">;
   readonly #statements: ReturnType<typeof prepare>;
 
-  constructor(deps: { readonly store: SqliteAgentStore }) {
+  constructor(deps: { readonly store: Pick<SqliteAgentStore, "transaction" | "database"> }) {
     this.#store = deps.store;
     this.#statements = prepare(deps.store.database);
   }
