@@ -9,7 +9,7 @@ test(`of ${MUTANTS} altered deltas (seed ${SEED}) none crashes a decoder or make
   const random = new SeededRandom(SEED);
   const all = specimens(random);
   expect(new Set(all.flatMap((s) => s.manifest.blocks.map((b) => b.codec)))).toEqual(
-    new Set(["weights", "program", "prefix", "brotli", "planes"]),
+    new Set(["weights", "program", "bsdiff", "prefix", "brotli", "planes"]),
   );
   const bad: unknown[] = [];
   let refused = 0;

@@ -1,14 +1,15 @@
-import { BlockDecoder } from "@flotilla/shared/delta/decode";
-import { encodeDelta } from "@flotilla/shared/delta/encode";
+import { BlockDecoder, DecoderModels } from "@flotilla/shared/delta/decode";
+import { encoding } from "@flotilla/shared/delta/encode";
 import type { EncodeInput } from "@flotilla/shared/delta/encode-types";
 import { type DeltaManifest, readManifest, writeManifest } from "@flotilla/shared/delta/envelope";
+import { type CopyStep, Matcher } from "@flotilla/shared/delta/program/matcher";
 import { inMemory } from "@flotilla/shared/delta/random-access";
 import { rawLayout } from "@flotilla/shared/delta/weights/detect";
 import { CodedError } from "@flotilla/shared/kernel/errors";
 import type { Random } from "@flotilla/shared/kernel/random";
 import { nodeCompressor, nodeDigests } from "@flotilla/shared/platform/delta/node-compressor";
 
-const DEPS = { compressor: nodeCompressor, digests: nodeDigests };
+const DEPS = { compressor: nodeCompressor, digests: nodeDigests, models: new DecoderModels() };
 
 /** A good delta, the base that it needs and the target that it makes. */
 export interface Specimen {
@@ -23,8 +24,10 @@ export interface Specimen {
 export function specimens(random: Random): readonly Specimen[] {
   const floats = floatPair(random);
   const program = programPair(random);
+  const module = modulePair(random);
   const text = textPair(random);
   const none = { old: [], new: [] };
+  const asProgram = { layouts: none, profile: "fast", codecs: ["program"] } as const;
   const raw = (type: "f32" | "i8", size: number): EncodeInput["layouts"] => ({
     old: rawLayout(type, size),
     new: rawLayout(type, size),
@@ -33,7 +36,9 @@ export function specimens(random: Random): readonly Specimen[] {
     specimen("weights fast", floats, { layouts: raw("f32", floats.base.length), profile: "fast" }),
     specimen("weights slow", floats, { layouts: raw("f32", floats.base.length), profile: "slow" }),
     specimen("weights int8", floats, { layouts: raw("i8", floats.base.length), profile: "fast" }),
-    specimen("program", program, { layouts: none, profile: "fast" }),
+    specimen("program", program, { ...asProgram, steps: stepsOf(program) }),
+    specimen("module", module, { ...asProgram, steps: stepsOf(module) }),
+    specimen("bsdiff", program, { layouts: none, profile: "fast", codecs: ["bsdiff"] }),
     specimen("text", text, { layouts: none, profile: "fast" }),
     specimen("full", { ...text, full: true }, { layouts: none, profile: "fast" }),
     specimen(
@@ -50,21 +55,28 @@ interface FilePair {
   readonly full?: boolean;
 }
 
+/** Small files get no copy map of their own accord. */
+const stepsOf = (pair: FilePair): readonly CopyStep[] =>
+  new Matcher(pair.base).steps(pair.target, 20);
+
 function specimen(
   name: string,
   pair: FilePair,
-  how: Pick<EncodeInput, "layouts" | "profile">,
+  how: Pick<EncodeInput, "layouts" | "profile" | "codecs" | "steps">,
 ): Specimen {
   const parts: Uint8Array[] = [];
   const base = pair.full ? undefined : inMemory(pair.base);
-  const manifest = encodeDelta({ base, target: inMemory(pair.target), ...how }, DEPS, (bytes) =>
-    parts.push(bytes),
-  );
+  const input = { base, target: inMemory(pair.target), ...how };
+  const work = encoding(input, DEPS, (bytes) => parts.push(bytes));
+  let state = work.next();
+  // The decoder does not know who found the steps: what the native bsdiff finds, this does too.
+  while (state.done !== true)
+    state = work.next(new Matcher(state.value.base).steps(state.value.target, 0));
   return {
     name,
     base: pair.full ? new Uint8Array(0) : pair.base,
     target: pair.target,
-    manifest,
+    manifest: state.value,
     payload: Buffer.concat(parts),
   };
 }
@@ -81,7 +93,7 @@ function floatPair(random: Random): FilePair {
 function programPair(random: Random): FilePair {
   const build = (shift: number): Uint8Array => {
     const code = 0x1000;
-    const words = 11_000;
+    const words = 2000;
     const bytes = new Uint8Array(code + 4 * words);
     const view = new DataView(bytes.buffer);
     view.setUint32(0, 0x7f454c46);
@@ -113,9 +125,35 @@ function programPair(random: Random): FilePair {
     return bytes;
   };
   const target = build(1 + Math.floor(random.unit("shift") * 5));
-  for (let i = 0; i < 150; i++)
-    target.set(random.bytes(2, "patch"), 0x1000 + Math.floor(random.unit("at") * 40_000));
-  target.set(random.bytes(300, "new"), 0x8000);
+  for (let i = 0; i < 30; i++)
+    target.set(random.bytes(2, "patch"), 0x1000 + Math.floor(random.unit("at") * 7000));
+  target.set(random.bytes(100, "new"), 0x2000);
+  return { base: build(0), target };
+}
+
+/** A WebAssembly module of one long function; in the target its callees, addresses and locals have other numbers. */
+function modulePair(random: Random): FilePair {
+  const number = (value: number): readonly number[] => [
+    (value & 127) | 128,
+    ((value >> 7) & 127) | 128,
+    (value >> 14) & 63,
+  ];
+  const choices = Array.from({ length: 1600 }, () => Math.floor(random.unit("code") * 300_000));
+  const build = (shift: number): Uint8Array => {
+    const body = choices.flatMap((choice, i) => {
+      const value = 20_000 + (choice % 200_000);
+      const moved = value >= 90_000 ? value + shift : value;
+      if (i % 4 === 0) return [0x10, ...number(moved)];
+      if (i % 4 === 1) return [0x41, ...number(moved)];
+      if (i % 4 === 2) return [0x28, 2, ...number(moved)];
+      return [0x20, (choice + shift) & 63, 0x44, 1, 2, 3, 4, 5, 6, 7, choice & 127];
+    });
+    return Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 10, ...number(body.length), ...body);
+  };
+  const target = build(3);
+  target.set(random.bytes(100, "new"), 3000);
+  for (let i = 0; i < 40; i++)
+    target.set(random.bytes(2, "patch"), 100 + Math.floor(random.unit("at") * 8000));
   return { base: build(0), target };
 }
 

@@ -14,6 +14,19 @@ import { decodeWeightsBlock, SegmentCoders } from "./weights/weights-block.ts";
 export interface DecodeDeps {
   readonly compressor: Compressor;
   readonly digests: Digests;
+  /** For whoever decodes many small deltas one after another. */
+  readonly models?: DecoderModels;
+}
+
+/** Models of the codecs: megabytes that each block begins anew, but need not make anew. */
+export class DecoderModels {
+  readonly weights = new SegmentCoders();
+  #steps: StepCoder | undefined;
+
+  get steps(): StepCoder {
+    this.#steps ??= new StepCoder();
+    return this.#steps;
+  }
 }
 
 /**
@@ -26,11 +39,10 @@ export class BlockDecoder {
   readonly #deps: DecodeDeps;
   readonly #map: ProgramMap | undefined;
   readonly #starts: readonly number[];
-  /** Memory and models that every block uses again: what is thrown away is collected late. */
+  /** Memory that every block uses again: what is thrown away is collected late. */
   readonly #joined: Scratch;
   readonly #target: Scratch;
-  readonly #weights = new SegmentCoders();
-  #steps: StepCoder | undefined;
+  readonly #models: DecoderModels;
 
   /** `map` is the begin of the payload when the manifest names one. Throws `delta-corrupt` when it has not its digest, `delta-wrong-base` when the base has another size. */
   constructor(
@@ -43,6 +55,7 @@ export class BlockDecoder {
     this.#manifest = manifest;
     this.#base = base;
     this.#deps = deps;
+    this.#models = deps.models ?? new DecoderModels();
     this.#starts = startsOfBlocks(manifest);
     const { blocks } = manifest;
     this.#joined = new Scratch(blocks.reduce((most, b) => Math.max(most, totalOf(b.ranges)), 0));
@@ -97,15 +110,14 @@ export class BlockDecoder {
     const { target, start } = into;
     if (block.codec === "planes") decodePlanes(payload, target, compressor);
     else if (block.codec === "weights")
-      decodeWeightsBlock(payload, { base: this.#read(block), target }, this.#weights);
+      decodeWeightsBlock(payload, { base: this.#read(block), target }, this.#models.weights);
     else if (block.codec === "bsdiff")
       decodeBsdiffBlock(payload, { base: this.#read(block), target }, compressor);
     else {
       const map = this.#map;
       if (map === undefined) throw corrupt("a block of a program needs a map");
       const of = { map, start, base: this.#read(block), ranges: block.ranges };
-      this.#steps ??= new StepCoder();
-      decodeProgramBlock(of, payload, target, { compressor, steps: this.#steps });
+      decodeProgramBlock(of, payload, target, { compressor, steps: this.#models.steps });
     }
   }
 

@@ -150,7 +150,7 @@ export class GeneralEncoder {
     const range = this.#windowOf(start, bytes.length, BSDIFF_MARGIN_BYTES);
     if (base === undefined || range === undefined || !this.#may("bsdiff")) return undefined;
     const noise = smallest(others, (c) => c.payload.length).payload.length > bytes.length * NOISE;
-    if ((noise && codecs === undefined) || bytes.length <= PREFIX_ONLY_BYTES) return undefined;
+    if (codecs === undefined && (noise || bytes.length <= PREFIX_ONLY_BYTES)) return undefined;
     const steps = yield { base: base.read(range.offset, range.length), target: bytes };
     if (steps === undefined) return undefined;
     const used = steps.filter((s) => s.copied > 0);
