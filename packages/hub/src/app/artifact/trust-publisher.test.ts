@@ -307,6 +307,18 @@ test("what offline keys have to renew is told of 30 days before, once a day", as
   expect(metrics.value("flotilla_hub_trust_sound")).toBe(0);
 });
 
+// With signatures checked for each lookup it took minutes, which the time limit of tests would end.
+test("thousands of released files are looked up without checking signatures for each", async () => {
+  const { publisher } = scene();
+  const repository = repositoryOfHub();
+  for (let counter = 1; counter <= 2_000; counter++)
+    repository.release(releaseOf("detector", counter));
+  repository.publish();
+  await publisher.publish(offlineFiles(repository));
+  const paths = Array.from({ length: 2_000 }, (_, i) => `models/detector/${i + 1}/model.onnx`);
+  expect(paths.filter((path) => publisher.target(path) === undefined)).toEqual([]);
+});
+
 test("a node believes the time that the hub signs", async () => {
   const { clock, disk, publisher } = scene();
   await publisher.publish(offlineFiles(repositoryOfHub()));
