@@ -475,4 +475,18 @@ describe("kept payloads", () => {
     expect(anew?.availableBytes).toBe(0);
     await anew?.close();
   });
+
+  test("are read while they get their last name", async () => {
+    const shelf = open(1_000_000);
+    for (let turn = 0; turn < 20; turn++) {
+      const manifestSha256 = turn.toString(16).padStart(64, "0");
+      const kept = await shelf.open({ manifestSha256, lengthBytes: 20 }, () => Promise.resolve(0));
+      await kept?.append(new Uint8Array(10));
+      const last = kept?.append(new Uint8Array(10));
+      const reads = Array.from({ length: 20 }, () => shelf.read(manifestSha256, 0, 10));
+      expect((await Promise.all(reads)).every((bytes) => bytes.length === 10)).toBe(true);
+      await last;
+      await kept?.close();
+    }
+  });
 });

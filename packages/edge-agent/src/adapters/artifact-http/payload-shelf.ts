@@ -161,9 +161,20 @@ export class FilePayloadShelf implements PayloadShelf, ServedPayloads {
     // The most recently used last.
     this.#entries.delete(manifestSha256);
     this.#entries.set(manifestSha256, entry);
-    const path = join(this.#payloads, manifestSha256);
-    await using file = await open(entry.isWhole ? path : path + PART_SUFFIX, "r");
+    await using file = await this.#openForReading(manifestSha256);
     return readExactly(file, offset, length);
+  }
+
+  /** It gets its last name in between, at some time. */
+  async #openForReading(manifestSha256: string): Promise<FileHandle> {
+    const path = join(this.#payloads, manifestSha256);
+    if (this.#entries.get(manifestSha256)?.isWhole === true) return open(path, "r");
+    try {
+      return await open(path + PART_SUFFIX, "r");
+    } catch (error) {
+      if (systemCode(error) === "ENOENT") return open(path, "r");
+      throw error;
+    }
   }
 
   async grown(

@@ -25,7 +25,12 @@ export interface CrowdDeps {
 type Known = { -readonly [K in keyof Member]: Member[K] } & {
   readonly source: PeerSource;
   receivedBytes: number;
+  /** Since it last gave something, or said how far it is. */
+  failures: number;
 };
+
+/** So many failures in a row, and it counts as down: one connection may break. */
+const FAILURES_BEFORE_DOWN = 2;
 
 const STRIKES: Readonly<Record<string, StrikeReason>> = {
   "source-misbehaves": "misbehaved",
@@ -65,6 +70,7 @@ export class Crowd {
       state: "unknown",
       availableBytes: 0,
       receivedBytes: 0,
+      failures: 0,
       seenMs: this.#beganMs,
       source: deps.sources.peer(peer),
     }));
@@ -101,7 +107,17 @@ export class Crowd {
     else if (error.code === "source-not-yet") this.#saw(member, progressIn(error));
     else if (error.code === "source-absent" || error.code === "source-busy")
       this.#set(member, "absent", NOTHING);
-    else this.#set(member, "down", NOTHING);
+    else {
+      member.failures += 1;
+      const isDown = member.state !== "there" || member.failures >= FAILURES_BEFORE_DOWN;
+      this.#set(member, isDown ? "down" : "there", NOTHING);
+    }
+  }
+
+  /** A read of it succeeded. */
+  gave(node: string): void {
+    const member = this.#known(node);
+    if (member !== undefined) member.failures = 0;
   }
 
   /** It is not asked again in this transfer. */
@@ -129,6 +145,7 @@ export class Crowd {
 
   #saw(member: Known, progress: PeerProgress): void {
     const isMore = progress.receivedBytes > member.receivedBytes || member.state !== "there";
+    member.failures = 0;
     if (isMore && member.place < this.#ownPlace) this.#movedMs = this.#deps.clock.bootMs();
     this.#set(member, "there", progress);
   }

@@ -22,8 +22,8 @@ export const HUB_FAILING_MS = 15_000;
 const PEERS_BACK_OFF_MS_MAX = 4_000;
 /** A peer that says at once that it has nothing new is not asked again sooner. */
 const AWAIT_MS_MIN = 250;
-/** So often a piece may come wrong before the try ends. */
-export const WRONG_PIECES_MAX = 6;
+/** So often a piece may come wrong from the hub before the try ends. A peer is asked once only. */
+export const WRONG_PIECES_MAX = 4;
 
 export interface PayloadReaderOptions {
   /** `payloads/<manifestSha256>`. */
@@ -144,7 +144,7 @@ export class PayloadReader {
 
   async #fetch(spec: PieceSpec): Promise<Uint8Array> {
     let mixed: Piece | undefined;
-    for (let wrong = 0; ; wrong++) {
+    for (let wrong = 0; wrong < WRONG_PIECES_MAX; ) {
       const piece = await this.#fill(spec, mixed !== undefined);
       const bytes = piece.bytes();
       if (this.#isRight(spec, bytes)) {
@@ -154,14 +154,13 @@ export class PayloadReader {
       const [only = "", ...others] = piece.sources;
       // Of a piece of several the next try, from one source, will tell who gave what is wrong.
       if (others.length > 0) mixed = piece;
-      else this.#blame(only);
-      if (wrong + 1 >= WRONG_PIECES_MAX)
-        throw new CodedError<ByteSourceErrorCode>(
-          "source-misbehaves",
-          `${spec.path}: ${wrong + 1} times in a row bytes came that are not what was signed`,
-          { fields: { path: spec.path, offset: spec.offset } },
-        );
+      else if (this.#blame(only) !== "peer") wrong += 1;
     }
+    throw new CodedError<ByteSourceErrorCode>(
+      "source-misbehaves",
+      `${spec.path}: ${WRONG_PIECES_MAX} times bytes came from the hub that are not what was signed`,
+      { fields: { path: spec.path, offset: spec.offset } },
+    );
   }
 
   /** A piece that is full. `isAlone`: all of it from one source. */
@@ -233,6 +232,7 @@ export class PayloadReader {
         onPart: (bytes) => this.#received(piece, "peer", bytes),
         signal: this.#signal,
       });
+      this.#deps.crowd?.gave(node);
       return undefined;
     } catch (error) {
       this.#signal.throwIfAborted();
@@ -290,13 +290,17 @@ export class PayloadReader {
   }
 
   /** It gave bytes that are not what was signed. */
-  #blame(source: string): void {
-    const { crowd, metrics, log } = this.#deps;
+  #blame(source: string): SourceKind {
+    const { clock, crowd, metrics, log } = this.#deps;
     const node = /^peer (.*)$/.exec(source)?.[1];
     const kind = node === undefined ? (source === "link" ? "link" : "hub") : "peer";
     metrics.count("flotilla_agent_artifact_blocks_refused_total", { source: kind });
     if (node !== undefined) crowd?.strike(node, "lied", "its bytes are not what was signed");
-    else log.warn({ source, path: this.#options.path }, "bytes came that are not what was signed");
+    else {
+      log.warn({ source, path: this.#options.path }, "bytes came that are not what was signed");
+      this.#hubFailedMs = clock.bootMs();
+    }
+    return kind;
   }
 
   #isRight(spec: PieceSpec, bytes: Uint8Array): boolean {
