@@ -6,7 +6,7 @@ import { silentLog } from "@flotilla/shared/testing/silent-log";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { LOCAL_CONNECTIONS_MAX, LocalServer } from "../src/adapters/socket/local-server.ts";
 import { LocalInspector } from "../src/app/local-api/inspector.ts";
-import type { LocalApi } from "../src/app/local-api/ports.ts";
+import type { LocalApi, LocalOperations } from "../src/app/local-api/ports.ts";
 import { agentProgram, runProgram, socketPathOf } from "../src/main/flotilla-agent.ts";
 import { ManualNode } from "./support/manual-reconciler.ts";
 import { testFolder } from "./support/real-node.ts";
@@ -27,6 +27,16 @@ afterEach(async () => {
   await Promise.allSettled(running);
   folder.remove();
 });
+
+/** A node on which nobody operates; test/artifact-commands.test.ts has one. */
+const operations: LocalOperations = {
+  lock: () => {
+    throw new Error("nobody locks here");
+  },
+  unlock: () => false,
+  retry: () => 0,
+  artifacts: () => ({ node: undefined, instances: [] }),
+};
 
 /** A node of made-up processes with a workload that runs, one that backs off and one that was not tried yet. */
 async function node(): Promise<ManualNode> {
@@ -50,12 +60,13 @@ async function serve(
       runtime: manual.runtime,
       store: manual.store,
       link: () => ({ connected: false, detail: "no route to the hub" }),
+      locks: () => [],
     },
   );
   const socketPath = socketPathOf(folder.path);
   const server = new LocalServer(
     { socketPath },
-    { api: wrap(inspector), log: silentLog(), metricsText },
+    { api: wrap(inspector), operations, log: silentLog(), metricsText },
   );
   running.push(server.run(stop.signal));
   while (!existsSync(socketPath) || (statSync(socketPath).mode & 0o777) !== 0o660)
@@ -187,7 +198,7 @@ test("the socket of a dead agent is taken over, that of a live one is not", asyn
   expect((await cli("status")).status).toBe(0);
   const second = new LocalServer(
     { socketPath },
-    { api: inspectorOf(manual), log: silentLog(), metricsText },
+    { api: inspectorOf(manual), operations, log: silentLog(), metricsText },
   );
   await expect(second.run(stop.signal)).rejects.toMatchObject({ code: "socket-in-use" });
   expect((await cli("status")).status).toBe(0);
@@ -197,17 +208,20 @@ test("a path that cannot be a socket is refused with the mend", async () => {
   const api = inspectorOf(await node());
   const long = new LocalServer(
     { socketPath: join(folder.path, "x".repeat(120)) },
-    { api, log: silentLog(), metricsText },
+    { api, operations, log: silentLog(), metricsText },
   );
   await expect(long.run(stop.signal)).rejects.toMatchObject({ code: "socket-path-too-long" });
   const file = join(folder.path, "a-file");
   writeFileSync(file, "keep me");
-  const occupied = new LocalServer({ socketPath: file }, { api, log: silentLog(), metricsText });
+  const occupied = new LocalServer(
+    { socketPath: file },
+    { api, operations, log: silentLog(), metricsText },
+  );
   await expect(occupied.run(stop.signal)).rejects.toMatchObject({ code: "socket-unusable" });
   expect(statSync(file).size).toBe(7);
   const nowhere = new LocalServer(
     { socketPath: join(folder.path, "no/such/folder/s") },
-    { api, log: silentLog(), metricsText },
+    { api, operations, log: silentLog(), metricsText },
   );
   await expect(nowhere.run(stop.signal)).rejects.toMatchObject({ code: "socket-unusable" });
 });
@@ -220,6 +234,7 @@ function inspectorOf(manual: ManualNode): LocalInspector {
       runtime: manual.runtime,
       store: manual.store,
       link: () => ({ connected: true, detail: "" }),
+      locks: () => [],
     },
   );
 }

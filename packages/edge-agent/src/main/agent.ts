@@ -94,6 +94,10 @@ program
     "--work-dir <folder>",
     "where workloads start whose manifest names no folder (default: the state directory)",
   )
+  .option(
+    "--hardware-id <id>",
+    "what releases are made for, as their metadata names it (default <os>-<arch>)",
+  )
   .option("--disk-probe", "measure the disk's speed at each start")
   .option("--mqtt-url <url>", "where the broker is reached from here, when not as the hub says")
   .option("--trust-root <file>", "1.root.json of the trust metadata (default: the hub's, once)")

@@ -18,6 +18,8 @@ export const AgentConfig = Type.Object(
      * owners, begins trust anew.
      */
     trustRoot: Type.Optional(Type.String({ minLength: 1 })),
+    /** What releases are made for, as their constraints and signed metadata name it; default `<os>-<arch>`, such as linux-arm64. */
+    hardwareId: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
     /** Whether the disk's speed is measured at each start: 64 durable writes of 4 KiB at most. */
     diskProbe: Type.Boolean({ default: false }),
     logLevel: Type.Unsafe<string>({ enum: [...LOG_LEVELS], type: "string", default: "info" }),

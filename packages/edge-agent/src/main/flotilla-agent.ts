@@ -5,6 +5,7 @@ import { askAgent, readMetrics } from "../adapters/socket/local-client.ts";
 import { LOG_LINES_DEFAULT, LOG_LINES_MAX } from "../adapters/socket/local-server.ts";
 import type { LocalPlan, LocalStatus, LocalWhy } from "../app/local-api/ports.ts";
 import type { LogTail } from "../app/reconcile/ports.ts";
+import { addArtifactCommands } from "./artifact-commands.ts";
 import { planText, statusText, whyText } from "./local-text.ts";
 
 /** Where the agent keeps its state unless told otherwise. */
@@ -28,9 +29,18 @@ export interface ProgramIo {
   readonly err: (text: string) => void;
 }
 
-interface AskOptions {
+/** Options of every command that asks the running agent. */
+export interface AskOptions {
   readonly stateDir: string;
   readonly output: "text" | "json";
+}
+
+/** What is asked of the agent, and how its answer reads. */
+export interface Question<T> {
+  readonly path: string;
+  /** Default GET. */
+  readonly method?: "GET" | "POST" | "DELETE";
+  readonly text: (answer: T) => string;
 }
 
 /** Path of the agent's socket. */
@@ -39,7 +49,7 @@ export function socketPathOf(stateDir: string): string {
 }
 
 /**
- * `flotilla-agent` with the commands that ask a running agent: status, plan, why, logs, metrics. They need no hub. Wiring adds `run` and
+ * `flotilla-agent` with the commands that ask a running agent: status, plan, why, logs, artifacts, lock, unlock, retry, metrics. They need no hub. Wiring adds `run` and
  * `join` to the command that this returns; `runProgram` runs it.
  */
 export function agentProgram(io: ProgramIo): Command {
@@ -71,6 +81,10 @@ export function agentProgram(io: ProgramIo): Command {
     .action((id: string, options: AskOptions & LogOptions) =>
       answer<LogTail>(io, options, { path: logPath(id, options), text: (log) => log.text }),
     );
+  addArtifactCommands(program, {
+    command: asking,
+    answer: (options, question) => answer(io, options, question),
+  });
   program
     .command("metrics")
     .description("the running agent's metrics in Prometheus' text format")
@@ -122,12 +136,9 @@ export function stateDirOption(): Option {
 }
 
 /** The agent is of this very build, so its answer is trusted to be what it says. */
-async function answer<T>(
-  io: ProgramIo,
-  options: AskOptions,
-  question: { readonly path: string; readonly text: (answer: T) => string },
-): Promise<void> {
-  const body = await askAgent(socketPathOf(options.stateDir), question.path);
+async function answer<T>(io: ProgramIo, options: AskOptions, question: Question<T>): Promise<void> {
+  const { method = "GET", path } = question;
+  const body = await askAgent(socketPathOf(options.stateDir), path, method);
   if (options.output === "json") io.out(`${JSON.stringify(body, null, 2)}\n`);
   else io.out(question.text(body as T));
 }

@@ -1,4 +1,10 @@
-import type { LocalPlan, LocalStatus, LocalWhy } from "../app/local-api/ports.ts";
+import type {
+  LocalArtifacts,
+  LocalLock,
+  LocalPlan,
+  LocalStatus,
+  LocalWhy,
+} from "../app/local-api/ports.ts";
 
 /** Answers of the local socket as text for people. */
 
@@ -8,6 +14,7 @@ export function statusText(status: LocalStatus): string {
     `node ${status.nodeId}, agent ${status.agentVersion} (pid ${status.pid})`,
     `hub: ${status.link.connected ? "connected" : "not connected"}${status.link.detail === "" ? "" : `, ${status.link.detail}`}; ${status.outboxCount} messages wait`,
     `desired state ${status.acceptedRevision}, carried out ${status.convergedRevision}`,
+    ...status.locks.map(lockText),
   ];
   const rows = status.instances.map((i) => [
     i.id,
@@ -19,6 +26,47 @@ export function statusText(status: LocalStatus): string {
   ]);
   const table = columns([["INSTANCE", "PHASE", "READY", "RESTARTS", "PID", "WHY"], ...rows]);
   return `${head.join("\n")}\n${rows.length === 0 ? "nothing runs here" : table}\n`;
+}
+
+/** `updates of ID are locked by an operator until TIME: REASON`. */
+export function lockText({ by, instance, reason, until }: LocalLock): string {
+  const who = by === "operator" ? "an operator" : "the workload";
+  const whose = instance === undefined ? "updates are" : `updates of ${instance} are`;
+  return `${whose} locked by ${who} until ${until}: ${reason}`.replaceAll(/\p{Cc}/gu, " ");
+}
+
+/** One line for the node, one line an artifact, one line for each set that is not tried again. */
+export function artifactsText({ instances, node }: LocalArtifacts): string {
+  const { bytes = 0, held = [], trust } = node ?? {};
+  const head = [
+    `${held.length} releases lie here, ${Math.ceil(bytes / 1024)} KiB`,
+    ...(trust === undefined
+      ? []
+      : [
+          `trusted root ${trust.rootVersion}, ${trust.isAttested ? "time attested" : "time not attested"}`,
+          ...(trust.refusal === undefined
+            ? []
+            : [`refused: ${trust.refusal.subject}: ${trust.refusal.message}`]),
+        ]),
+  ];
+  const rows = instances.flatMap(({ artifacts, id }) =>
+    artifacts.map((a) => [
+      id,
+      a.name,
+      a.version,
+      a.percent === undefined ? a.phase : `${a.phase} ${a.percent} %`,
+      a.activeVersion ?? "-",
+      [a.reason, a.message].filter((part) => part !== undefined).join(": "),
+    ]),
+  );
+  const titles = ["INSTANCE", "ARTIFACT", "WANTED", "PHASE", "ACTIVE", "WHY"];
+  const failed = instances.flatMap(({ failed: sets, id }) =>
+    sets.map(
+      (f) => `${id}: ${f.releases} failed at ${f.failedAt} (${f.reason}) and is not tried again`,
+    ),
+  );
+  const table = rows.length === 0 ? "no instance here has artifacts" : columns([titles, ...rows]);
+  return `${[...head, table, ...failed].join("\n")}\n`;
 }
 
 /** One line a step. */

@@ -24,35 +24,39 @@ import { HttpMetricsPages } from "../adapters/probes-health/metrics-page.ts";
 import { HostProbeRunner } from "../adapters/probes-health/probe-runner.ts";
 import { readBootId } from "../adapters/runtime/proc.ts";
 import { HostProcessRuntime } from "../adapters/runtime/process-runtime.ts";
-import { LocalServer, refuseLongPath } from "../adapters/socket/local-server.ts";
+import { refuseLongPath } from "../adapters/socket/local-server.ts";
 import { DiskReserve } from "../adapters/store/disk-reserve.ts";
 import { SqliteAgentStore } from "../adapters/store/sqlite-agent-store.ts";
 import { lockStateDir } from "../adapters/store/state-lock.ts";
 import { SystemdNotifier } from "../adapters/systemd/notify.ts";
-import { TRUST_METRICS } from "../app/artifact/metrics.ts";
+import { ACTIVATION_METRICS, TRUST_METRICS } from "../app/artifact/metrics.ts";
 import { CapacityCollector } from "../app/capacity/capacity-collector.ts";
 import { CAPACITY_METRICS } from "../app/capacity/metrics.ts";
+import { DELIVERY_METRICS } from "../app/delivery/metrics.ts";
 import { EnrolmentService } from "../app/enrolment/enrolment-service.ts";
 import { ENROLMENT_METRICS } from "../app/enrolment/metrics.ts";
-import { LinkService, type LinkStatus } from "../app/link/link-service.ts";
+import { LinkService } from "../app/link/link-service.ts";
 import { logAnswer } from "../app/link/log-answer.ts";
 import { LINK_METRICS } from "../app/link/metrics.ts";
 import type { CredentialStore, Credentials } from "../app/link/ports.ts";
-import { LocalInspector } from "../app/local-api/inspector.ts";
-import type { LinkView } from "../app/local-api/ports.ts";
+import type { AskOptions, Question } from "../app/link/questions.ts";
 import { MeasureCollector } from "../app/measures/measure-collector.ts";
 import { MEASURES_METRICS } from "../app/measures/metrics.ts";
 import type { ProbeAddress } from "../app/measures/ports.ts";
 import { RECONCILE_METRICS } from "../app/reconcile/metrics.ts";
 import { Reconciler } from "../app/reconcile/reconciler.ts";
 import { UsageCollector } from "../app/usage/usage-collector.ts";
+import { hardwareIdOf, makeArtifacts } from "./artifact-wiring.ts";
 import type { AgentConfig } from "./config.ts";
 import { socketPathOf } from "./flotilla-agent.ts";
+import { makeLocalApi } from "./local-wiring.ts";
 import { AGENT_VERSION } from "./version.ts";
 
 /** Every metric of the agent; docs/metrics.md lists them. */
 export const AGENT_METRICS: readonly MetricDefinition[] = [
+  ...ACTIVATION_METRICS,
   ...CAPACITY_METRICS,
+  ...DELIVERY_METRICS,
   ...ENROLMENT_METRICS,
   ...LINK_METRICS,
   ...MEASURES_METRICS,
@@ -156,21 +160,19 @@ interface PartDeps extends AgentPlatform {
 type Parts = ReturnType<typeof makeParts>;
 
 function makeParts(config: AgentConfig, deps: PartDeps) {
-  const { clock, log, nodeId, store } = deps;
+  const { clock, nodeId } = deps;
   const bootId = readBootId();
   const agentId = agentIdOf(config.stateDir, deps.random);
   const workDir = config.workDir ?? config.stateDir;
-  const runtime = new HostProcessRuntime(
-    {
-      root: join(config.stateDir, "instances"),
-      agentId,
-      bootId,
-      exitRecorder: exitRecorder(),
-      workDir,
-    },
-    { clock, log, onExit: () => reconciler.wake() },
-  );
+  const runtime = makeRuntime(config, { agentId, bootId, workDir }, deps, () => reconciler.wake());
   const usage = makeUsage(config, { ...deps, onMoved: () => reconciler.wake() });
+  const artifacts = makeArtifacts(config, {
+    ...deps,
+    bootId,
+    runtime,
+    questions: { ask: <Q extends Question>(question: Q, o: AskOptions) => link.ask(question, o) },
+    onChange: () => reconciler.wake(),
+  });
   const reconciler: Reconciler = new Reconciler(
     {
       agentId,
@@ -178,10 +180,12 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
       nodeAddress: config.nodeAddress,
       inheritedEnvironment: inheritedEnvironment(),
       bootId,
+      artifactPathsOf: (id) => artifacts.activation.gate.pathsOf(id),
     },
     {
       ...deps,
       runtime,
+      artifacts: artifacts.activation.gate,
       probeRunner: new HostProbeRunner({ workDir }),
       useOf: (id) => usage.useOf(id),
       onChange: () => link.wake(),
@@ -213,16 +217,20 @@ function makeParts(config: AgentConfig, deps: PartDeps) {
       onUnauthorized: () => enrolment.renewSoon(),
     },
   );
-  const api = new LocalInspector(
-    { nodeId, agentVersion: AGENT_VERSION, pid: process.pid },
-    { reconciler, runtime, store, link: () => linkView(link.status(), clock) },
-  );
-  const socket = new LocalServer(
-    { socketPath: socketPathOf(config.stateDir) },
-    { api, log, metricsText: () => deps.metrics.text() },
-  );
+  const socket = makeLocalApi(config, { ...deps, reconciler, runtime, link, artifacts });
   const systemd = makeSystemd(deps, reconciler);
-  return { reconciler, usage, capacity, measures, enrolment, link, systemd, socket };
+  return { reconciler, artifacts, usage, capacity, measures, enrolment, link, systemd, socket };
+}
+
+function makeRuntime(
+  { stateDir }: AgentConfig,
+  ids: { readonly agentId: string; readonly bootId: string; readonly workDir: string },
+  { clock, log }: PartDeps,
+  onExit: () => void,
+): HostProcessRuntime {
+  const root = join(stateDir, "instances");
+  const options = { ...ids, root, exitRecorder: exitRecorder() };
+  return new HostProcessRuntime(options, { clock, log, onExit });
 }
 
 function makeUsage(
@@ -246,7 +254,7 @@ function makeCapacity(
 ): CapacityCollector {
   const nvidia = new NvidiaSmi({}, deps);
   const probe = new MachineProbe(
-    { diskPath: config.stateDir, runtimes: ["process"] },
+    { diskPath: config.stateDir, runtimes: ["process"], hardwareId: hardwareIdOf(config) },
     { ...deps, nvidia },
   );
   return new CapacityCollector({}, { ...deps, probe });
@@ -279,6 +287,7 @@ function servicesOf(parts: Parts): readonly Service[] {
   return [
     parts.reconciler,
     parts.socket,
+    ...parts.artifacts.services,
     parts.capacity,
     parts.usage,
     parts.measures,
@@ -349,17 +358,4 @@ function inheritedEnvironment(): Readonly<Record<string, string>> {
   return Object.fromEntries(
     names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
   );
-}
-
-function linkView(status: LinkStatus, clock: Clock): LinkView {
-  const seconds = Math.round((clock.bootMs() - status.sinceBootMs) / 1000);
-  const end =
-    status.lastEnd === undefined || status.phase === "online"
-      ? ""
-      : `; last session: ${describeEnd(status.lastEnd)}`;
-  return { connected: status.phase === "online", detail: `${status.phase} for ${seconds} s${end}` };
-}
-
-function describeEnd(end: NonNullable<LinkStatus["lastEnd"]>): string {
-  return "detail" in end ? `${end.kind}, ${end.detail}` : end.kind;
 }

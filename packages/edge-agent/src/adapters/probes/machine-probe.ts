@@ -33,6 +33,7 @@ export class MachineProbe implements CapacityProbe {
   readonly #root: string;
   readonly #diskPath: string;
   readonly #runtimes: readonly string[];
+  readonly #hardwareId: string | undefined;
   readonly #deps: { readonly clock: Clock; readonly log: Log; readonly nvidia: NvidiaSmi };
   #before: Sample | undefined;
   /** Cards as they were last told; undefined while a tool that is there has not answered. */
@@ -44,6 +45,7 @@ export class MachineProbe implements CapacityProbe {
     options: {
       readonly diskPath: string;
       readonly runtimes: readonly string[];
+      readonly hardwareId?: string;
       readonly root?: string;
     },
     deps: { readonly clock: Clock; readonly log: Log; readonly nvidia: NvidiaSmi },
@@ -51,6 +53,7 @@ export class MachineProbe implements CapacityProbe {
     this.#root = options.root ?? "/";
     this.#diskPath = options.diskPath;
     this.#runtimes = options.runtimes;
+    this.#hardwareId = options.hardwareId;
     this.#deps = deps;
   }
 
@@ -68,6 +71,7 @@ export class MachineProbe implements CapacityProbe {
       kernelVersion: kernel?.trim().slice(0, 256) || "unknown",
       runtimes: [...this.#runtimes],
       gpus: cards?.gpus ?? [],
+      ...(this.#hardwareId === undefined ? {} : { hardwareId: this.#hardwareId }),
     };
   }
 

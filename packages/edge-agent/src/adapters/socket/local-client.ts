@@ -11,8 +11,12 @@ export const LOCAL_ANSWER_TIMEOUT_MS = 5_000;
 export const LOCAL_ANSWER_BYTES_MAX: number = 8 * 1024 * 1024;
 
 /** Asks the agent behind the socket. Throws CodedError when there is none, or when it refuses. */
-export async function askAgent(socketPath: string, path: string): Promise<unknown> {
-  const { status, text } = await get(socketPath, path);
+export async function askAgent(
+  socketPath: string,
+  path: string,
+  method: "GET" | "POST" | "DELETE" = "GET",
+): Promise<unknown> {
+  const { status, text } = await ask(socketPath, path, method);
   let body: unknown;
   try {
     body = JSON.parse(text);
@@ -30,7 +34,7 @@ export async function askAgent(socketPath: string, path: string): Promise<unknow
 
 /** The agent's metrics as text. Throws CodedError as `askAgent` does. */
 export async function readMetrics(socketPath: string): Promise<string> {
-  const { status, text } = await get(socketPath, "/metrics");
+  const { status, text } = await ask(socketPath, "/metrics", "GET");
   if (status === 200) return text;
   throw new CodedError<LocalClientErrorCode>("failed", "the agent does not tell its metrics");
 }
@@ -43,13 +47,14 @@ function problem(body: unknown): string {
     : "the agent refused";
 }
 
-function get(
+function ask(
   socketPath: string,
   path: string,
+  method: string,
 ): Promise<{ readonly status: number; readonly text: string }> {
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(LOCAL_ANSWER_TIMEOUT_MS);
-    const asked = request({ socketPath, path, signal, agent: false }, (response) => {
+    const asked = request({ socketPath, path, method, signal, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on("data", (chunk: Buffer) => {

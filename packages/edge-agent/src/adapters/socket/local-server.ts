@@ -7,10 +7,10 @@ import {
   STATUS_CODES,
 } from "node:http";
 import { connect } from "node:net";
-import { CodedError, messageOf } from "@flotilla/shared/kernel/errors";
+import { CodedError, hasCode, messageOf } from "@flotilla/shared/kernel/errors";
 import type { Log, Service } from "@flotilla/shared/kernel/service";
 import { systemCode } from "@flotilla/shared/platform/files";
-import type { LocalApi } from "../../app/local-api/ports.ts";
+import type { LocalApi, LocalOperations } from "../../app/local-api/ports.ts";
 
 /** Longest path of a Unix socket: sun_path is 108 bytes with its closing NUL (unix(7)). */
 export const SOCKET_PATH_BYTES_MAX = 107;
@@ -35,10 +35,14 @@ export type LocalSocketErrorCode = "socket-in-use" | "socket-path-too-long" | "s
 
 interface LocalServerDeps {
   readonly api: LocalApi;
+  readonly operations: LocalOperations;
   /** The whole exposition. */
   readonly metricsText: () => Promise<string>;
   readonly log: Log;
 }
+
+/** Codes of what an operator asks for and does not get. */
+const REFUSALS = ["not-found", "lock-duration-refused", "too-many-locks"] as const;
 
 interface Answer {
   readonly status: number;
@@ -46,9 +50,10 @@ interface Answer {
 }
 
 /**
- * HTTP over a Unix socket in the state directory: `GET /v1/status`, `/v1/plan`, `/v1/instances/<id>`,
- * `/v1/instances/<id>/log?container=&tailLines=`, and `GET /metrics` in Prometheus' text format. Reads only, so that
- * whoever may ask can break nothing.
+ * HTTP over a Unix socket in the state directory: `GET /v1/status`, `/v1/plan`, `/v1/artifacts`, `/v1/instances/<id>`,
+ * `/v1/instances/<id>/log?container=&tailLines=`, and `GET /metrics` in Prometheus' text format. Who may ask may also hold updates
+ * back, and let what failed be tried again: `POST` and `DELETE /v1/locks?instance=&reason=&forMs=`, `POST /v1/instances/<id>/retry`.
+ * Nothing can be started, stopped or installed here, and no request has a body.
  */
 export class LocalServer implements Service {
   readonly name = "local-api";
@@ -91,8 +96,7 @@ export class LocalServer implements Service {
     try {
       answer = this.#answer(request);
     } catch (error) {
-      this.#deps.log.warn({ err: error, path: request.url }, "a local request failed");
-      answer = refusal(500, "failed", messageOf(error));
+      answer = this.#failed(error, request);
     }
     response.writeHead(answer.status, STATUS_CODES[answer.status] ?? "", {
       "content-type": "application/json",
@@ -102,6 +106,15 @@ export class LocalServer implements Service {
     // No request has a body; one that comes all the same is not read.
     request.resume();
     request.once("data", () => request.destroy());
+  }
+
+  /** What was refused is the asker's matter; everything else is the agent's. */
+  #failed(error: unknown, request: IncomingMessage): Answer {
+    const refused = REFUSALS.find((code) => hasCode(error, code));
+    if (refused === "not-found") return refusal(404, refused, messageOf(error));
+    if (refused !== undefined) return refusal(400, "usage", messageOf(error));
+    this.#deps.log.warn({ err: error, path: request.url }, "a local request failed");
+    return refusal(500, "failed", messageOf(error));
   }
 
   async #serveMetrics(response: ServerResponse): Promise<void> {
@@ -116,18 +129,38 @@ export class LocalServer implements Service {
   }
 
   #answer(request: IncomingMessage): Answer {
-    if (request.method !== "GET") return refusal(405, "usage", "only GET is served here");
     const url = URL.parse(request.url ?? "", "http://agent");
     if (url === null) return refusal(400, "usage", "the path is malformed");
     const parts = url.pathname.split("/").slice(1).map(decoded);
     if (parts.includes(undefined)) return refusal(400, "usage", "the path is malformed");
     const [version, what, id = "", part, ...more] = parts;
     if (version !== "v1" || more.length > 0) return notFound(url.pathname);
+    if (request.method !== "GET")
+      return this.#operate([request.method, what, part].join(" "), id, url.searchParams);
     if (parts.length === 2 && what === "status") return ok(this.#deps.api.status());
     if (parts.length === 2 && what === "plan") return ok(this.#deps.api.plan());
+    if (parts.length === 2 && what === "artifacts") return ok(this.#deps.operations.artifacts());
     if (what !== "instances" || id === "") return notFound(url.pathname);
     if (part === undefined) return found(this.#deps.api.why(id), `instance "${id}"`);
     return part === "log" ? this.#log(id, url.searchParams) : notFound(url.pathname);
+  }
+
+  #operate(operation: string, id: string, query: URLSearchParams): Answer {
+    const { operations } = this.#deps;
+    const named = query.get("instance") ?? undefined;
+    const instance = named === undefined ? {} : { instance: named };
+    const reason = query.get("reason") ?? "";
+    switch (operation) {
+      case "POST locks ":
+        if (reason === "") return refusal(400, "usage", "reason: a lock says why");
+        return ok(operations.lock({ ...instance, reason, forMs: Number(query.get("forMs")) }));
+      case "DELETE locks ":
+        return ok({ wasLocked: operations.unlock(named) });
+      case "POST instances retry":
+        return ok({ sets: operations.retry(id) });
+      default:
+        return refusal(405, "usage", "only GET is served here");
+    }
   }
 
   #log(instanceId: string, query: URLSearchParams): Answer {

@@ -31,6 +31,10 @@ export interface ActivationDeps {
   readonly fetcher: BlobFetcher;
   readonly blobs: LocalBlobs;
   readonly disk: SlotDisk;
+  /** Brings what is known of contents in line with the disk; before anything is looked at. */
+  readonly recover: () => Promise<void>;
+  /** Lets go of what came of files that nobody wants any more. */
+  readonly forget: (isWanted: (sha256: string) => boolean) => void;
   readonly signals: WorkloadSignals;
   readonly runtime: Pick<ProcessRuntime, "signal">;
   readonly poster: ReloadPoster;
@@ -64,7 +68,12 @@ export function makeActivation(
   const desired = () => deps.store.desired()?.state;
   const notify = makeNotify(deps);
   const { sha256 } = deps;
-  const book = new SlotBook({ store, disk, sha256, transaction: deps.store.transaction });
+  const book = new SlotBook({
+    store,
+    disk,
+    sha256,
+    transaction: (work) => deps.store.transaction(work),
+  });
   const locks = new UpdateLocks({
     store,
     files: deps.lockFiles,

@@ -47,6 +47,10 @@ export interface ArtifactServiceDeps {
   readonly blobs: LocalBlobs;
   readonly disk: SlotDisk;
   readonly reporter: ArtifactReporter;
+  /** Brings what is known of contents in line with the disk; before anything is looked at. */
+  readonly recover: () => Promise<void>;
+  /** Lets go of what came of files that nobody wants any more. */
+  readonly forget: (isWanted: (sha256: string) => boolean) => void;
   readonly signals: WorkloadSignals;
   /** Ends an instance's processes, so that the reconciler starts it again. */
   readonly end: (seen: Seen, instanceId: string) => void;
@@ -82,6 +86,7 @@ export class ArtifactService implements Service {
   readonly #told = new Set<string>();
   readonly #progress = new Map<string, Progress>();
   #isSwept = false;
+  #forgotRevision: number | undefined;
   #isWoken = false;
   #alarm: AbortController | undefined;
 
@@ -136,6 +141,7 @@ export class ArtifactService implements Service {
     const ended = new AbortController();
     const until = AbortSignal.any([signal, ended.signal]);
     try {
+      await this.#recover();
       while (!signal.aborted) {
         this.#isWoken = false;
         this.pass(until);
@@ -163,6 +169,7 @@ export class ArtifactService implements Service {
         this.#progress.clear();
         this.#queue.want([], signal);
       } else this.#look(desired, seen, signal);
+      this.#forget(desired);
       reporter.refresh();
     } catch (error) {
       if (error instanceof AssertionError) throw error;
@@ -173,6 +180,23 @@ export class ArtifactService implements Service {
   /** Resolves when nothing is under way that a pass began, downloads aside. For those that drive it by hand. */
   async idle(): Promise<void> {
     await Promise.all(this.#underWay.values());
+  }
+
+  /** What cannot be read is fetched again: no reason to stop. */
+  async #recover(): Promise<void> {
+    try {
+      await this.#deps.recover();
+    } catch (error) {
+      this.#deps.log.error({ err: error }, "contents of artifacts could not be looked through");
+    }
+  }
+
+  /** Transfers of what is not wanted any more go, once a desired state. */
+  #forget({ revision }: DesiredState): void {
+    if (revision === this.#forgotRevision) return;
+    const needed = this.needed();
+    this.#deps.forget((sha256) => needed.has(sha256));
+    this.#forgotRevision = revision;
   }
 
   #look(desired: DesiredState, seen: Seen, signal: AbortSignal): void {

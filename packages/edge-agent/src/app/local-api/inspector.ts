@@ -4,7 +4,15 @@ import { reportedInstance } from "../../domain/reconcile/report.ts";
 import type { LogTail, ProcessRuntime } from "../reconcile/ports.ts";
 import type { Snapshot } from "../reconcile/reconciler.ts";
 import type { AgentStore } from "../state/ports.ts";
-import type { LinkView, LocalApi, LocalPlan, LocalStatus, LocalWhy, PlannedStep } from "./ports.ts";
+import type {
+  LinkView,
+  LocalApi,
+  LocalLock,
+  LocalPlan,
+  LocalStatus,
+  LocalWhy,
+  PlannedStep,
+} from "./ports.ts";
 
 interface InspectorOptions {
   readonly nodeId: string;
@@ -18,6 +26,8 @@ interface InspectorDeps {
   readonly runtime: Pick<ProcessRuntime, "readLog">;
   readonly store: Pick<AgentStore, "outboxCount">;
   readonly link: () => LinkView;
+  /** What holds updates back now. */
+  readonly locks: () => readonly LocalLock[];
 }
 
 /** Answers the local socket's questions from what the reconciler sees at this moment. */
@@ -42,6 +52,7 @@ export class LocalInspector implements LocalApi {
       outboxCount: this.#deps.store.outboxCount(),
       lastPassAgoMs: Math.max(0, nowBootMs - lastPassBootMs),
       instances: reported.instances,
+      locks: this.#deps.locks(),
     };
   }
 

@@ -1,3 +1,4 @@
+import type { ReportedArtifacts } from "@flotilla/shared/model/artifact";
 import type { ReportedInstance } from "@flotilla/shared/model/reported-state";
 import type { LogTail } from "../reconcile/ports.ts";
 
@@ -15,6 +16,51 @@ export interface LocalApi {
   }): LogTail | undefined;
 }
 
+/** What an operator does on the node itself, over the same socket. Throws CodedError with what is wrong. */
+export interface LocalOperations {
+  /** Holds updates back. Codes: UpdateLockErrorCode. */
+  lock(request: {
+    readonly instance?: string;
+    readonly reason: string;
+    readonly forMs: number;
+  }): LocalLock;
+  /** False: there was none. */
+  unlock(instance: string | undefined): boolean;
+  /** What failed on an instance may be tried again; returns how many sets of artifacts that are. Code `not-found`. */
+  retry(instance: string): number;
+  artifacts(): LocalArtifacts;
+}
+
+/** What holds updates back now. */
+export interface LocalLock {
+  /** Absent: every instance. */
+  readonly instance?: string;
+  readonly by: "operator" | "workload";
+  readonly reason: string;
+  /** ISO 8601. */
+  readonly until: string;
+}
+
+/** Everything about artifacts on this node. */
+export interface LocalArtifacts {
+  readonly node: ReportedArtifacts | undefined;
+  readonly instances: readonly LocalInstanceArtifacts[];
+}
+
+export interface LocalInstanceArtifacts {
+  readonly id: string;
+  readonly artifacts: NonNullable<ReportedInstance["artifacts"]>;
+  /** Folder that the workload has as FLOTILLA_ARTIFACTS. */
+  readonly folder: string;
+  /** Sets that failed here and are not tried again. */
+  readonly failed: readonly {
+    readonly releases: string;
+    readonly reason: string;
+    readonly message: string;
+    readonly failedAt: string;
+  }[];
+}
+
 export interface LocalStatus {
   readonly nodeId: string;
   readonly agentVersion: string;
@@ -28,6 +74,7 @@ export interface LocalStatus {
   /** Time since the last pass of the reconciler. */
   readonly lastPassAgoMs: number;
   readonly instances: readonly ReportedInstance[];
+  readonly locks: readonly LocalLock[];
 }
 
 /** How the agent stands to its hub. */
