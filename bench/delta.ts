@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import type { BlockCodec } from "@flotilla/shared/delta/envelope";
 import { messageOf } from "@flotilla/shared/kernel/errors";
 import { makeBigPair } from "./delta/big.ts";
 import { layoutsOf } from "./delta/layouts.ts";
 import { filesOf, lay, type Manifest, type Pair, readManifestFile } from "./delta/manifest.ts";
 import { peersHere, runPeer, sha256Of } from "./delta/peers.ts";
-import { type Measured, type Row, reportText, type Skipped } from "./delta/report.ts";
+import { type Alone, type Measured, type Row, reportText, type Skipped } from "./delta/report.ts";
 import { runTask, type TaskPaths } from "./delta/tasks.ts";
 
 /** Sizes, time and memory of our deltas on pairs of versions, beside those of bsdiff, xdelta3 and zstd in the same run. */
@@ -18,6 +19,7 @@ const USAGE = `npm run bench:delta -- --manifest FILE [options]
   --pairs ID,…      only these (default: all)
   --profiles P,…    fast, slow (default both; the second differs for weights only)
   --big-mb N        instead of a manifest: a made model of N megabytes, an eighth of it changed
+  --no-codecs       leave out what each codec makes alone
   --no-peers        leave out bsdiff, xdelta3 and zstd
   --json            prints JSON instead of a table`;
 
@@ -32,6 +34,7 @@ async function main(): Promise<void> {
       pairs: { type: "string" },
       "big-mb": { type: "string" },
       profiles: { type: "string", default: PROFILES.join(",") },
+      codecs: { type: "boolean", default: true },
       peers: { type: "boolean", default: true },
       json: { type: "boolean", default: false },
     },
@@ -48,7 +51,7 @@ async function main(): Promise<void> {
   const rows: Row[] = [];
   const skipped: Skipped[] = [];
   for (const pair of chosen(manifest, values.pairs?.split(","))) {
-    const result = await measure(pair, manifest, { profiles, peers });
+    const result = await measure(pair, manifest, { profiles, peers, codecs: values.codecs });
     if (typeof result === "string") skipped.push({ id: pair.id, why: result });
     else rows.push(result);
     if (!values.json) console.error(`${pair.id} done`);
@@ -94,6 +97,7 @@ async function measureBig(megabytes: number): Promise<Row> {
       targetBytes,
       full: undefined,
       deltas: [delta],
+      alone: [],
       peers: [],
     };
   } finally {
@@ -114,7 +118,11 @@ function pathsIn(folder: string, laid: { old: string; new: string }): TaskPaths 
 async function measure(
   pair: Pair,
   manifest: Manifest,
-  how: { profiles: readonly Profile[]; peers: Awaited<ReturnType<typeof peersHere>> },
+  how: {
+    profiles: readonly Profile[];
+    peers: Awaited<ReturnType<typeof peersHere>>;
+    codecs: boolean;
+  },
 ): Promise<Row | string> {
   const files = await filesOf(pair, manifest.folder, CACHE);
   if (typeof files === "string") return files;
@@ -131,6 +139,7 @@ async function measure(
     for (const profile of profiles)
       deltas.push(await once(paths, { profile, full: false, sha256 }));
     const full = await once(paths, { profile: "fast", full: true, sha256 });
+    const alone = how.codecs ? await eachAlone(paths, deltas, { sha256, layouts }) : [];
     const results = [];
     for (const peer of how.peers) results.push(await runPeer(peer, { ...laid, folder }, sha256));
     return {
@@ -140,6 +149,7 @@ async function measure(
       targetBytes: files.new.length,
       full,
       deltas,
+      alone,
       peers: results.filter((r) => r !== undefined),
     };
   } finally {
@@ -147,11 +157,34 @@ async function measure(
   }
 }
 
+/** What each codec that works with a base makes without the others; one that the choice is made of was measured already. */
+async function eachAlone(
+  paths: TaskPaths,
+  deltas: readonly Measured[],
+  of: { sha256: string; layouts: { new: readonly unknown[] } },
+): Promise<readonly Alone[]> {
+  const chosen = deltas[0]?.diff.codecs ?? [];
+  const codecs = (["prefix", "bsdiff", "program", "weights"] as const).filter(
+    (codec) =>
+      !(chosen.length === 1 && chosen[0] === codec) &&
+      (codec !== "weights" || of.layouts.new.length > 0),
+  );
+  const alone: Alone[] = [];
+  for (const codec of codecs) {
+    const how = { profile: "fast", full: false, sha256: of.sha256, codecs: [codec] } as const;
+    const { diff, patch, roundTrip } = await once(paths, how);
+    const [diffCpuSeconds, patchCpuSeconds] = [diff.cpuSeconds, patch.cpuSeconds];
+    alone.push({ codec, bytes: diff.payloadBytes, diffCpuSeconds, patchCpuSeconds, roundTrip });
+  }
+  return alone;
+}
+
 async function once(
   paths: TaskPaths,
-  how: { profile: Profile; full: boolean; sha256: string },
+  how: { profile: Profile; full: boolean; sha256: string; codecs?: readonly BlockCodec[] },
 ): Promise<Measured> {
-  const diff = await runTask({ kind: "diff", paths, profile: how.profile, full: how.full });
+  const { profile, full, codecs } = how;
+  const diff = await runTask({ kind: "diff", paths, profile, full, codecs });
   const patch = await runTask({ kind: "patch", paths });
   return { profile: how.profile, diff, patch, roundTrip: sha256Of(paths.made) === how.sha256 };
 }

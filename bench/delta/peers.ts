@@ -1,4 +1,4 @@
-import { rmSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { identityOf } from "@flotilla/shared/delta/identity";
 import { FileAccess } from "@flotilla/shared/platform/delta/file-access";
 import { nodeDigests } from "@flotilla/shared/platform/delta/node-compressor";
@@ -76,6 +76,14 @@ export interface PeerResult {
   readonly name: string;
   readonly bytes: number;
   readonly roundTrip: boolean;
+  /** Undefined where the machine has no `time` of its own. */
+  readonly diff: Cost | undefined;
+  readonly patch: Cost | undefined;
+}
+
+export interface Cost {
+  readonly cpuSeconds: number;
+  readonly peakBytes: number;
 }
 
 /** The peers that this machine has. */
@@ -94,14 +102,30 @@ export async function runPeer(
   const delta = `${paths.folder}/${peer.name}.delta`;
   const made = `${paths.folder}/${peer.name}.made`;
   try {
-    if ((await execute(peer.diff(paths.old, paths.new, delta))).code !== 0) return undefined;
-    const applied = await execute(peer.patch(paths.old, delta, made));
+    const diffed = await timed(peer.diff(paths.old, paths.new, delta), paths.folder);
+    if (diffed.code !== 0) return undefined;
+    const applied = await timed(peer.patch(paths.old, delta, made), paths.folder);
     const roundTrip = applied.code === 0 && sha256Of(made) === sha256;
-    return { name: peer.name, bytes: statSync(delta).size, roundTrip };
+    const bytes = statSync(delta).size;
+    return { name: peer.name, bytes, roundTrip, diff: diffed.cost, patch: applied.cost };
   } finally {
     rmSync(delta, { force: true });
     rmSync(made, { force: true });
   }
+}
+
+const TIME = "/usr/bin/time";
+
+/** Runs a command; where GNU time is there it tells CPU-seconds and peak memory. */
+async function timed(
+  command: readonly string[],
+  folder: string,
+): Promise<{ code: number | null; cost: Cost | undefined }> {
+  if (!existsSync(TIME)) return { code: (await execute(command)).code, cost: undefined };
+  const file = `${folder}/time`;
+  const { code } = await execute([TIME, "-q", "-f", "%U %S %M", "-o", file, ...command]);
+  const [user = 0, system = 0, peakKib = 0] = readFileSync(file, "utf8").split(" ").map(Number);
+  return { code, cost: { cpuSeconds: user + system, peakBytes: peakKib * 1024 } };
 }
 
 export function sha256Of(path: string): string {

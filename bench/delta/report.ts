@@ -11,6 +11,15 @@ export interface Measured {
   readonly roundTrip: boolean;
 }
 
+/** A delta in which nothing but one codec was allowed; blocks that it does not suit are stored. */
+export interface Alone {
+  readonly codec: string;
+  readonly bytes: number;
+  readonly diffCpuSeconds: number;
+  readonly patchCpuSeconds: number;
+  readonly roundTrip: boolean;
+}
+
 export interface Row {
   readonly id: string;
   readonly kind: string;
@@ -18,6 +27,8 @@ export interface Row {
   readonly targetBytes: number;
   readonly full: Measured | undefined;
   readonly deltas: readonly Measured[];
+  /** What each codec makes alone. */
+  readonly alone: readonly Alone[];
   readonly peers: readonly PeerResult[];
 }
 
@@ -52,16 +63,45 @@ export function reportText(rows: readonly Row[], skipped: readonly Skipped[]): s
     "patch CPU s",
     "patch MB/s",
     "patch +MB",
+    "foretold MB",
     "round trip",
   ];
   const lines = rows.flatMap((row) => row.deltas.map((m) => line(row, m)));
-  const peers = rows.flatMap((row) =>
-    row.peers.map(
-      (p) => `${row.id}: ${p.name} ${p.bytes} B${p.roundTrip ? "" : " (round trip FAILED)"}`,
-    ),
-  );
+  const others = rows.flatMap((row) => [
+    ...row.alone.map((a) => [
+      row.id,
+      `${a.codec} alone`,
+      `${a.bytes}`,
+      a.diffCpuSeconds.toFixed(2),
+      "-",
+      a.patchCpuSeconds.toFixed(2),
+      "-",
+      a.roundTrip ? "ok" : "FAILED",
+    ]),
+    ...row.peers.map((p) => [
+      row.id,
+      p.name,
+      `${p.bytes}`,
+      p.diff?.cpuSeconds.toFixed(2) ?? "-",
+      p.diff === undefined ? "-" : mega(p.diff.peakBytes),
+      p.patch?.cpuSeconds.toFixed(2) ?? "-",
+      p.patch === undefined ? "-" : mega(p.patch.peakBytes),
+      p.roundTrip ? "ok" : "FAILED",
+    ]),
+  ]);
+  const othersHead = [
+    "pair",
+    "by",
+    "delta B",
+    "diff CPU s",
+    "diff MB",
+    "patch CPU s",
+    "patch MB",
+    "round trip",
+  ];
   const left = skipped.map((s) => `${s.id}: left out, ${s.why}`);
-  return [tableText([head, ...lines]), "", ...peers, ...left, "", ...means(rows)].join("\n");
+  const beside = others.length === 0 ? [] : [tableText([othersHead, ...others]), ""];
+  return [tableText([head, ...lines]), "", ...beside, ...left, "", ...means(rows)].join("\n");
 }
 
 function line(row: Row, m: Measured): readonly string[] {
@@ -87,6 +127,7 @@ function line(row: Row, m: Measured): readonly string[] {
     m.patch.cpuSeconds.toFixed(2),
     (row.targetBytes / 1e6 / m.patch.cpuSeconds).toFixed(1),
     mega(m.patch.peakBytes - m.patch.runtimeBytes),
+    mega(m.patch.foretoldBytes),
     m.roundTrip ? "ok" : "FAILED",
   ];
 }

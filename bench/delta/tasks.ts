@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import type { BlockCodec } from "@flotilla/shared/delta/envelope";
 
 export interface TaskPaths {
   readonly old: string;
@@ -16,6 +17,8 @@ export type Task =
       readonly paths: TaskPaths;
       readonly profile: "fast" | "slow";
       readonly full: boolean;
+      /** Only these codecs; undefined: the encoder's choice. */
+      readonly codecs?: readonly BlockCodec[] | undefined;
     }
   | { readonly kind: "patch"; readonly paths: TaskPaths };
 
@@ -25,6 +28,8 @@ export interface TaskResult {
   readonly codecs: readonly string[];
   readonly cpuSeconds: number;
   readonly peakBytes: number;
+  /** What a decoder is said to need above the runtime. */
+  readonly foretoldBytes: number;
   /** Resident when the work began: the runtime and the loaded code. */
   readonly runtimeBytes: number;
 }

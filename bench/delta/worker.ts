@@ -1,11 +1,12 @@
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
-import { encodeDelta } from "@flotilla/shared/delta/encode";
 import type { EncodeInput } from "@flotilla/shared/delta/encode-types";
 import { payloadLengthOf, readManifest, writeManifest } from "@flotilla/shared/delta/envelope";
 import { MAX_BLOCK_BYTES } from "@flotilla/shared/delta/limits";
+import { decoderMemoryBytes } from "@flotilla/shared/delta/memory";
 import { applyDelta } from "@flotilla/shared/platform/delta/apply";
+import { NativeBsdiff } from "@flotilla/shared/platform/delta/bsdiff";
+import { encodeDeltaFully } from "@flotilla/shared/platform/delta/encode";
 import { FileAccess } from "@flotilla/shared/platform/delta/file-access";
-import { nodeCompressor, nodeDigests } from "@flotilla/shared/platform/delta/node-compressor";
 import type { Task, TaskResult } from "./tasks.ts";
 
 /** One diff or one patch in a process of its own, so that its CPU time and memory are its own. */
@@ -13,7 +14,7 @@ async function main(): Promise<void> {
   const task = JSON.parse(process.argv[2] ?? "{}") as Task;
   const before = process.cpuUsage();
   const rssBefore = process.memoryUsage.rss();
-  const extra = task.kind === "diff" ? diff(task) : await patch(task);
+  const extra = task.kind === "diff" ? await diff(task) : await patch(task);
   const { user, system } = process.cpuUsage(before);
   const result: TaskResult = {
     ...extra,
@@ -24,9 +25,9 @@ async function main(): Promise<void> {
   process.stdout.write(JSON.stringify(result));
 }
 
-type Extra = Pick<TaskResult, "payloadBytes" | "manifestBytes" | "codecs">;
+type Extra = Pick<TaskResult, "payloadBytes" | "manifestBytes" | "codecs" | "foretoldBytes">;
 
-function diff(task: Task & { kind: "diff" }): Extra {
+async function diff(task: Task & { kind: "diff" }): Promise<Extra> {
   using base = new FileAccess(task.paths.old);
   using target = new FileAccess(task.paths.new);
   const payload = openSync(task.paths.payload, "w");
@@ -35,14 +36,12 @@ function diff(task: Task & { kind: "diff" }): Extra {
     target,
     layouts: JSON.parse(readFileSync(task.paths.layouts, "utf8")) as EncodeInput["layouts"],
     profile: task.profile,
+    codecs: task.codecs,
   };
-  const manifest = encodeDelta(
-    input,
-    { compressor: nodeCompressor, digests: nodeDigests },
-    (bytes) => {
-      for (let done = 0; done < bytes.length; ) done += writeSync(payload, bytes, done);
-    },
-  );
+  const bsdiff = new NativeBsdiff((why) => console.error(why));
+  const manifest = await encodeDeltaFully(input, bsdiff, (bytes) => {
+    for (let done = 0; done < bytes.length; ) done += writeSync(payload, bytes, done);
+  });
   closeSync(payload);
   const bytes = writeManifest(manifest);
   writeFileSync(task.paths.manifest, bytes);
@@ -50,6 +49,7 @@ function diff(task: Task & { kind: "diff" }): Extra {
     payloadBytes: payloadLengthOf(manifest),
     manifestBytes: bytes.length,
     codecs: [...new Set(manifest.blocks.map((b) => b.codec))],
+    foretoldBytes: decoderMemoryBytes(manifest),
   };
 }
 
@@ -67,7 +67,8 @@ async function patch(task: Task & { kind: "patch" }): Promise<Extra> {
     source,
     () => {},
   );
-  return { payloadBytes: payload.size, manifestBytes: 0, codecs: [] };
+  const foretoldBytes = decoderMemoryBytes(manifest);
+  return { payloadBytes: payload.size, manifestBytes: 0, codecs: [], foretoldBytes };
 }
 
 await main();
