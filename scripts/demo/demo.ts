@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { DemoFleet, NODES, TRUCK } from "./fleet.ts";
+import { model } from "./model.ts";
 import { Narrator } from "./narrator.ts";
 import { Processes, ROOT, refuseTaken } from "./processes.ts";
 import { convergence, cutAndEdit, enrolment, placement, type Story } from "./story.ts";
@@ -10,7 +11,8 @@ import { killWorkloads, placesOfWorkloads } from "./workloads.ts";
 
 /**
  * The main job on real processes: a hub and three agents on two sites carry one application; one link is cut, its agent
- * and workloads are killed and come back from local state; the hub is edited meanwhile; the link heals and everything converges.
+ * and workloads are killed and come back from local state; the hub is edited meanwhile; the link heals and everything converges. Then a model
+ * is released under offline keys, served on every node, and updated by a delta without an interruption.
  */
 const { values } = parseArgs({
   options: { json: { type: "boolean", default: false }, keep: { type: "boolean", default: false } },
@@ -54,8 +56,11 @@ try {
   const before = await placement(story);
   const during = await cutAndEdit(story, before);
   const result = await convergence(story, during);
+  const updated = await model(story, folder);
   if (values.json)
-    process.stdout.write(`${JSON.stringify({ ...result, timeline: narrator.timeline })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ ...result, model: updated, timeline: narrator.timeline })}\n`,
+    );
   if (values.keep) await stayUp();
 } catch (error) {
   // Whoever ended the demo knows why it did not come to its end.

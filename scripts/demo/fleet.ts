@@ -69,6 +69,11 @@ export class DemoFleet {
     return this.#processes.run("flotilla", ["--kubeconfig", this.kubeconfig, ...args]);
   }
 
+  /** Runs a script of the checkout and returns what it prints. */
+  script(path: string, ...args: string[]): Promise<string> {
+    return this.#processes.script(path, args);
+  }
+
   /** Enrols a node with a token of its own and starts its agent. */
   async enrol(node: DemoNode): Promise<void> {
     const joinString = (

@@ -38,9 +38,18 @@ export class Processes {
 
   /** Runs a program to its end and returns its standard output; a failure carries what it said. */
   run(program: Program, args: readonly string[]): Promise<string> {
+    return this.#end(program, [bundle(program), ...args]);
+  }
+
+  /** Runs a script of the checkout to its end, likewise. */
+  script(path: string, args: readonly string[]): Promise<string> {
+    return this.#end(path, [join(ROOT, path), ...args]);
+  }
+
+  #end(name: string, args: readonly string[]): Promise<string> {
     this.#refuseWhenClosed();
     return new Promise((resolve, reject) => {
-      const child = spawn(process.execPath, [bundle(program), ...args], {
+      const child = spawn(process.execPath, [...args], {
         cwd: ROOT,
         env: this.#environment,
         stdio: ["ignore", "pipe", "pipe"],
@@ -54,7 +63,9 @@ export class Processes {
       child.on("close", (code) =>
         code === 0
           ? resolve(out)
-          : reject(new Error(`${program} ${args.join(" ")} ended with ${code}:\n${err}${out}`)),
+          : reject(
+              new Error(`${name} ${args.slice(1).join(" ")} ended with ${code}:\n${err}${out}`),
+            ),
       );
     });
   }

@@ -8,10 +8,13 @@ import { killIfThere, processesWithEnvironment } from "./processes.ts";
 export const WEB_PORT = 18080;
 export const GREETER_PORT = 18081;
 
+/** Port of examples/motor. */
+export const MODEL_PORT = 18082;
+
 /** Every address that a workload of the demo may listen on. */
 export function placesOfWorkloads(): { readonly host: string; readonly port: number }[] {
   return NODES.flatMap(({ address: host }) =>
-    [WEB_PORT, GREETER_PORT].map((port) => ({ host, port })),
+    [WEB_PORT, GREETER_PORT, MODEL_PORT].map((port) => ({ host, port })),
   );
 }
 
