@@ -98,6 +98,18 @@ program
     "--hardware-id <id>",
     "what releases are made for, as their metadata names it (default <os>-<arch>)",
   )
+  .option(
+    "--artifact-url <url>",
+    "where the hub's artifact server is reached from here, when not as the hub says",
+  )
+  .option(
+    "--peer-listen <host:port>",
+    "where other nodes of the site get payloads, or off (default: port 7446 of the node's address)",
+  )
+  .option("--peer-bytes-per-second <bytes>", "most that other nodes get altogether")
+  .option("--payload-cache-bytes <bytes>", "most that is kept for other nodes (default 1 GiB)")
+  .option("--download-bytes-per-second <bytes>", "most that downloads from the hub take")
+  .option("--disk-reserve-bytes <bytes>", "free space that downloads leave alone (default 256 MiB)")
   .option("--disk-probe", "measure the disk's speed at each start")
   .option("--mqtt-url <url>", "where the broker is reached from here, when not as the hub says")
   .option("--trust-root <file>", "1.root.json of the trust metadata (default: the hub's, once)")

@@ -67,10 +67,10 @@ export function makeArtifacts(config: AgentConfig, deps: ArtifactWiringDeps): Ar
   const needed = (): ReadonlySet<string> =>
     new Set([...activation.service.needed(), ...delivery.needed()]);
   const blobs = new FileBlobs(
-    { root },
+    { root, reserveBytes: config.diskReserveBytes },
     { ...common, rows: new BlobTable({ store }), clock, needed },
   );
-  const delivery = makeDelivery({ root, nodeId }, { ...deps, blobs });
+  const delivery = makeDelivery(config, { root, nodeId }, { ...deps, blobs });
   const trust = makeTrust(config, {
     ...deps,
     sources: delivery.sources,

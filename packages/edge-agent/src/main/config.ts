@@ -20,6 +20,21 @@ export const AgentConfig = Type.Object(
     trustRoot: Type.Optional(Type.String({ minLength: 1 })),
     /** What releases are made for, as their constraints and signed metadata name it; default `<os>-<arch>`, such as linux-arm64. */
     hardwareId: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+    /** Where the hub's artifact server is reached from here, when that is not what the hub says: a gateway, a tunnel. */
+    artifactUrl: Type.Optional(Type.String({ pattern: "^https://[^/]+$" })),
+    /**
+     * `host:port` on which other nodes of the site get payloads, or `off`. Default: port 7446 of `nodeAddress` when that is one of a
+     * network, else off.
+     */
+    peerListen: Type.Optional(Type.String({ minLength: 1, maxLength: 270 })),
+    /** Most bytes a second that other nodes get altogether; default: as fast as the link is. */
+    peerBytesPerSecond: Type.Optional(Type.Integer({ minimum: 1_024 })),
+    /** Most bytes of payloads that are kept for other nodes. */
+    payloadCacheBytes: Type.Integer({ minimum: 0, default: 1_073_741_824 }),
+    /** Most bytes a second of downloads from the hub; the site's limit holds too. Default: none of its own. */
+    downloadBytesPerSecond: Type.Optional(Type.Integer({ minimum: 1_024 })),
+    /** Free space that downloads leave alone. */
+    diskReserveBytes: Type.Integer({ minimum: 0, default: 268_435_456 }),
     /** Whether the disk's speed is measured at each start: 64 durable writes of 4 KiB at most. */
     diskProbe: Type.Boolean({ default: false }),
     logLevel: Type.Unsafe<string>({ enum: [...LOG_LEVELS], type: "string", default: "info" }),

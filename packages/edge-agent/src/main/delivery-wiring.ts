@@ -1,51 +1,71 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { ReportedArtifacts } from "@flotilla/shared/model/artifact";
 import { nodeDigests } from "@flotilla/shared/platform/delta/node-compressor";
 import { HttpSources } from "../adapters/artifact-http/http-sources.ts";
 import { FilePayloadShelf } from "../adapters/artifact-http/payload-shelf.ts";
+import { PeerServer } from "../adapters/artifact-http/peer-server.ts";
 import { Ed25519Verifier } from "../adapters/credentials/signature-verifier.ts";
 import { CronCalendar } from "../adapters/cron/cron-calendar.ts";
 import { ThreadPatchWorker } from "../adapters/patch-worker/thread-patch-worker.ts";
 import type { SqliteAgentStore } from "../adapters/store/sqlite-agent-store.ts";
 import { SqliteTransferTable } from "../adapters/store/transfer-table.ts";
 import type { LocalBlobs } from "../app/artifact/ports.ts";
+import { Bandwidth } from "../app/delivery/bandwidth.ts";
 import { ArtifactDelivery } from "../app/delivery/delivery.ts";
 import { HubRoute } from "../app/delivery/hub-route.ts";
 import { type ArtifactQuestions, LinkSource } from "../app/delivery/link-source.ts";
 import type { CredentialStore } from "../app/link/ports.ts";
 import { makeNotify } from "../app/state/notices.ts";
 import type { DeliveryParts } from "./artifact-wiring.ts";
+import type { AgentConfig } from "./config.ts";
+import { type PeerAddresses, peerAddresses } from "./peer-address.ts";
 import type { AgentPlatform } from "./wiring.ts";
 
 /** Memory that a patch may take. */
 const PATCH_MEMORY_BYTES: number = 64 * 1024 * 1024;
-/** Payloads that are kept while a transfer uses them. */
-const SHELF_BYTES_MAX: number = 1024 * 1024 * 1024;
 
-/** Makes what brings bytes to this node: from the hub by HTTPS, over the link where that does not pass, from other nodes. */
+interface Deps extends AgentPlatform {
+  readonly store: SqliteAgentStore;
+  readonly credentials: CredentialStore;
+  readonly questions: ArtifactQuestions;
+  readonly blobs: LocalBlobs;
+}
+
+/**
+ * Makes what brings bytes to this node: from the hub by HTTPS, over the link where that does not pass, from other nodes; and what gives
+ * them to other nodes.
+ */
 export function makeDelivery(
+  config: AgentConfig,
   options: { readonly root: string; readonly nodeId: string },
-  deps: AgentPlatform & {
-    readonly store: SqliteAgentStore;
-    readonly credentials: CredentialStore;
-    readonly questions: ArtifactQuestions;
-    readonly blobs: LocalBlobs;
-  },
+  deps: Deps,
 ): DeliveryParts {
   const { store } = deps;
   const site = () => store.desired()?.state.delivery;
-  const sources = new HttpSources({}, deps);
+  const addresses = peerAddresses(config);
+  const shelf = new FilePayloadShelf(
+    { folder: options.root, quotaBytes: addresses === undefined ? 0 : config.payloadCacheBytes },
+    deps,
+  );
+  const server = addresses && makePeerServer(config, addresses, { ...deps, shelf });
+  const sources = new HttpSources(config, deps);
   const link = new LinkSource(deps);
   const route = new HubRoute({ ...deps, sources, link, server: () => site()?.server });
   const notify = makeNotify(deps);
   const delivery = new ArtifactDelivery(
-    { ownNode: options.nodeId, memoryBytes: PATCH_MEMORY_BYTES, keepsPayloads: false },
+    {
+      ownNode: options.nodeId,
+      memoryBytes: PATCH_MEMORY_BYTES,
+      keepsPayloads: server !== undefined,
+      bytesPerSecond: config.downloadBytesPerSecond,
+    },
     {
       ...deps,
       link,
       route,
       sources,
-      shelf: new FilePayloadShelf({ folder: options.root, quotaBytes: SHELF_BYTES_MAX }, deps),
+      shelf,
       patches: new ThreadPatchWorker({ entry: patchWorker() }),
       transfers: new SqliteTransferTable({ store }),
       verifier: new Ed25519Verifier(deps),
@@ -65,9 +85,32 @@ export function makeDelivery(
     sources: () => [route],
     needed: () => delivery.needed(),
     forget: (isWanted) => delivery.forget(isWanted),
-    peer: () => undefined,
-    services: [],
+    peer: () => server && announced(addresses, server.port),
+    services: server === undefined ? [] : [server],
   };
+}
+
+function makePeerServer(
+  { peerBytesPerSecond }: AgentConfig,
+  addresses: PeerAddresses,
+  deps: Deps & { readonly shelf: FilePayloadShelf },
+): PeerServer {
+  const { metrics, shelf } = deps;
+  const bandwidth = new Bandwidth({ bytesPerSecond: peerBytesPerSecond }, deps);
+  return new PeerServer(addresses, {
+    ...deps,
+    payloads: shelf,
+    serving: {
+      share: (bytes, signal) => bandwidth.take(bytes, signal),
+      served: (bytes) => metrics.count("flotilla_agent_peer_sent_bytes_total", {}, bytes),
+    },
+  });
+}
+
+/** Undefined while it does not listen, and when others would not know where to come. */
+function announced(addresses: PeerAddresses | undefined, port: number): ReportedArtifacts["peer"] {
+  const host = addresses?.announcedHost;
+  return host === undefined || port === 0 ? undefined : { host, port };
 }
 
 /** The program of the patching thread lies beside this file: bundled in a release, as source in a checkout. */
