@@ -303,7 +303,8 @@ export class MetadataTrustGate implements TrustGate {
       return;
     }
     if (decision?.kind === "refused") {
-      const { code, subject, message, mend } = decision;
+      const { code, subject, mend } = decision;
+      const message = withoutSubject(decision);
       this.#known.delete(key);
       failed.set(key, { kind: "refused", code, subject, message, mend });
       this.#deps.log.warn({ code, subject, reason: message, mend }, "not trusted, not installed");
@@ -357,12 +358,23 @@ function isRefused(verdict: TrustVerdict): verdict is TrustVerdict & { readonly 
 function reportedRefusal(
   refusal: NonNullable<ReportedTrust["refusal"]>,
 ): NonNullable<ReportedTrust["refusal"]> {
-  const { code, subject, message } = refusal;
+  const { code, subject } = refusal;
   return {
     code,
     subject: subject.slice(0, REPORTED_TEXT_LENGTH_MAX),
-    message: message.slice(0, REPORTED_TEXT_LENGTH_MAX),
+    message: withoutSubject(refusal).slice(0, REPORTED_TEXT_LENGTH_MAX),
   };
+}
+
+/** A refusal's message begins with its subject; whoever shows a verdict puts the two together. */
+function withoutSubject({
+  subject,
+  message,
+}: {
+  readonly subject: string;
+  readonly message: string;
+}): string {
+  return message.startsWith(`${subject}: `) ? message.slice(subject.length + 2) : message;
 }
 
 function allUnknown({ state }: TrustQuestion, reason: string): TrustJudgement {
