@@ -11,6 +11,8 @@ export interface HubOptions {
   readonly name: string;
   readonly apiPort: number;
   readonly mqttPort: number;
+  readonly artifactPort: number;
+  readonly uploadPort: number;
 }
 
 /** A hub as a process of its own, on ports that stay over restarts. */
@@ -49,7 +51,7 @@ export class HubProcess {
 
   /** The program and its arguments. */
   get command(): readonly [string, ...string[]] {
-    const { programs, apiPort, mqttPort } = this.#options;
+    const { programs, apiPort, mqttPort, artifactPort, uploadPort } = this.#options;
     return [
       process.execPath,
       join(programs, "flotilla-hub.mjs"),
@@ -60,9 +62,9 @@ export class HubProcess {
       "--mqtt-listen",
       `127.0.0.1:${mqttPort}`,
       "--artifact-listen",
-      "127.0.0.1:0",
+      `127.0.0.1:${artifactPort}`,
       "--upload-listen",
-      "127.0.0.1:0",
+      `127.0.0.1:${uploadPort}`,
     ];
   }
 

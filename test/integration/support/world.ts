@@ -41,12 +41,15 @@ export class World {
   /** A hub on ports of its own, not started. */
   async makeHub(name = "hub"): Promise<HubProcess> {
     const [apiPort, mqttPort] = [await freePort(), await freePort()];
+    const [artifactPort, uploadPort] = [await freePort(), await freePort()];
     const hub = new HubProcess({
       programs: this.#programs,
       folder: this.folder,
       name,
       apiPort,
       mqttPort,
+      artifactPort,
+      uploadPort,
     });
     this.#hubs.push(hub);
     return hub;
