@@ -163,8 +163,8 @@ export class BatchPlan {
       this.#effects.push({ kind: "accepted-revision", nodeId, revision, isFirstWord });
     if (observed.unassignedCount > 0)
       this.#effects.push({ kind: "unassigned", count: observed.unassignedCount });
-    for (const { assignment, ...happening } of observed.happenings)
-      this.#effects.push({ kind: "event", about: assignment ?? observed.node, ...happening });
+    for (const happening of observed.happenings)
+      this.#effects.push({ kind: "event", about: observed.node, ...happening });
   }
 
   /** What is no state: it is passed on, also from an epoch that the hub has no birth of. */

@@ -1,9 +1,5 @@
-import type { ObjectOf } from "@flotilla/shared/model/kinds";
-
-/** What happened, as an Event of the node, or of one of its instances, tells it. */
+/** What happened, as an Event of the node tells it. What happens to its instances the node itself tells, in notices. */
 export interface NodeHappening {
-  /** Absent: it is about the node. */
-  readonly assignment?: ObjectOf<"Assignment">;
   readonly type: "Normal" | "Warning";
   readonly reason: string;
   readonly message: string;

@@ -1,12 +1,6 @@
-import type { ReportedArtifact, ReportedArtifacts } from "@flotilla/shared/model/artifact";
+import type { ReportedArtifacts } from "@flotilla/shared/model/artifact";
 import { expect, test } from "vitest";
-import {
-  assignment,
-  edgeNode,
-  inventory,
-  reading,
-  reportedInstance,
-} from "../../../test/support/node-builders.ts";
+import { edgeNode, inventory, reading } from "../../../test/support/node-builders.ts";
 import { observe } from "./observe.ts";
 
 const NOW = "2026-11-25T16:00:00.000Z";
@@ -66,41 +60,4 @@ test("a refusal is a condition while it stands, and one Event", () => {
   const over = hear(first.node, artifacts);
   expect(trust(over.node)).toMatchObject({ status: "False", reason: "Accepted" });
   expect(over.happenings).toEqual([]);
-});
-
-test("an artifact that was rolled back, or cannot be installed, is told of once, about its instance", () => {
-  const before = assignment("api-0", "n1");
-  const say = (from: typeof before, said: readonly ReportedArtifact[]) => {
-    const instances = [reportedInstance("shop.web.api-0", { artifacts: [...said] })];
-    const reported = { ...state, instances };
-    return observe(born, [from], { epoch: 1, reported }, NOW);
-  };
-  const detector: ReportedArtifact = {
-    name: "detector",
-    version: "2.3.0",
-    phase: "Trial",
-    activeVersion: "2.3.0",
-  };
-  const trial = say(before, [detector]);
-  expect(trial.happenings).toEqual([]);
-  const [running = before] = trial.assignments;
-  const back = { ...detector, activeVersion: "2.2.0", message: "exit 1" };
-  const rolledBack = say(running, [{ ...back, phase: "RolledBack" }]);
-  const [after = before] = rolledBack.assignments;
-  expect(rolledBack.happenings).toEqual([
-    {
-      assignment: after,
-      type: "Warning",
-      reason: "ArtifactRolledBack",
-      message: "detector 2.3.0 did not work and 2.2.0 is active again: exit 1",
-    },
-  ]);
-  expect(say(after, [{ ...back, phase: "RolledBack", percent: 1 }]).happenings).toEqual([]);
-  const failed = say(after, [{ ...back, version: "2.4.0", phase: "Failed", reason: "DiskFull" }]);
-  expect(failed.happenings).toMatchObject([
-    {
-      reason: "ArtifactFailed",
-      message: "detector 2.4.0 cannot be installed, 2.2.0 stays: exit 1",
-    },
-  ]);
 });

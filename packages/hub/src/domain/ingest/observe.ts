@@ -8,7 +8,7 @@ import { listed } from "@flotilla/shared/scheduling/reason-text";
 import { isFinished } from "../application/instance-state.ts";
 import { lifeHappening, nextLife, readyCondition } from "../node/life.ts";
 import type { NodeHappening } from "./happening.ts";
-import { artifactHappenings, trustHappening, withTrust } from "./observe-artifacts.ts";
+import { trustHappening, withTrust } from "./observe-artifacts.ts";
 import { withReading } from "./reading.ts";
 
 /** What a node said of itself: the part of an accepted up message that changes objects. */
@@ -56,11 +56,7 @@ export function observe(
     node: sameStatus(node, after) ? node : after,
     assignments: changed,
     unassignedCount: (reported?.instances ?? []).filter((i) => !assigned.has(i.id)).length,
-    happenings: [
-      ...happeningsOf(node, after),
-      ...trustHappening(node, after),
-      ...artifactHappenings(assignments, changed),
-    ],
+    happenings: [...happeningsOf(node, after), ...trustHappening(node, after)],
   };
 }
 
