@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Clock } from "@flotilla/shared/kernel/clock";
 import { CodedError, messageOf } from "@flotilla/shared/kernel/errors";
 import type { Log } from "@flotilla/shared/kernel/service";
@@ -45,7 +45,7 @@ export interface BlobRows {
 }
 
 export interface FileBlobsOptions {
-  /** The folder `artifacts` of the state directory; must be there. */
+  /** The folder `artifacts` of the state directory; made when something is to be written. */
   readonly root: string;
   /** Quota of complete contents and parts; absent: what the disk has. */
   readonly bytesMax?: number;
@@ -73,14 +73,13 @@ export class FileBlobs implements LocalBlobs {
   readonly #deps: FileBlobsDeps;
   /** An fsync of these failed: what memory says of them is not what the disk has (see `DiskNode.failFsync`). */
   readonly #distrusted = new Set<string>();
+  #hasFolders = false;
 
   constructor(options: FileBlobsOptions, deps: FileBlobsDeps) {
     this.#options = options;
     this.#deps = deps;
     this.#blobs = join(options.root, "blobs");
     this.#parts = join(options.root, "parts");
-    ensureFolder(deps.files, this.#blobs, options.root, FOLDER_MODE);
-    ensureFolder(deps.files, this.#parts, options.root, PART_FOLDER_MODE);
   }
 
   has(sha256: string): boolean {
@@ -93,6 +92,7 @@ export class FileBlobs implements LocalBlobs {
   }
 
   partPathOf(sha256: string): string {
+    this.#makeFolders();
     return join(this.#parts, checked(sha256));
   }
 
@@ -142,7 +142,7 @@ export class FileBlobs implements LocalBlobs {
   }
 
   removePart(sha256: string): void {
-    removeTree(this.#deps.files, this.partPathOf(sha256));
+    removeTree(this.#deps.files, join(this.#parts, checked(sha256)));
     this.#distrusted.delete(sha256);
   }
 
@@ -188,6 +188,7 @@ export class FileBlobs implements LocalBlobs {
     const own = this.pathOf(sha256);
     if (files.lookUp(own)?.stamp === files.lookUp(path)?.stamp) return true;
     removeTree(files, own);
+    this.#makeFolders();
     files.link(path, own);
     files.syncFolder(this.#blobs);
     return true;
@@ -200,13 +201,33 @@ export class FileBlobs implements LocalBlobs {
    */
   async recover(isWanted: (sha256: string) => boolean): Promise<void> {
     const { files, rows } = this.#deps;
-    const names = new Set(files.list(this.#blobs));
+    const names = new Set(this.#namesIn(this.#blobs));
     for (const name of names)
       if (!SHA256.test(name)) removeTree(files, join(this.#blobs, name));
       else if (!this.has(name)) await this.#orNot(name, () => this.verify(name));
     for (const { sha256 } of rows.all()) if (!names.has(sha256)) rows.remove(sha256);
-    for (const name of files.list(this.#parts))
+    for (const name of this.#namesIn(this.#parts))
       if (!SHA256.test(name) || !isWanted(name)) removeTree(files, join(this.#parts, name));
+  }
+
+  /** When something is to be written, and not at the start: an agent lives on a disk that is full. */
+  #makeFolders(): void {
+    if (this.#hasFolders) return;
+    const { files } = this.#deps;
+    const { root } = this.#options;
+    try {
+      ensureFolder(files, root, dirname(root), FOLDER_MODE);
+      ensureFolder(files, this.#blobs, root, FOLDER_MODE);
+      ensureFolder(files, this.#parts, root, PART_FOLDER_MODE);
+    } catch (error) {
+      throw fileError(error, root);
+    }
+    this.#hasFolders = true;
+  }
+
+  #namesIn(folder: string): readonly string[] {
+    const { files } = this.#deps;
+    return files.lookUp(folder) === undefined ? [] : files.list(folder);
   }
 
   /** One content that cannot be read does not hold up the others. */
@@ -280,9 +301,9 @@ export class FileBlobs implements LocalBlobs {
   #roomBytes(): number {
     const { root, bytesMax, reserveBytes = ARTIFACT_RESERVE_BYTES } = this.#options;
     const { files } = this.#deps;
-    const onDisk = files.freeBytes(root) - reserveBytes;
+    const onDisk = files.freeBytes(dirname(root)) - reserveBytes;
     if (bytesMax === undefined) return onDisk;
-    const parts = files.list(this.#parts).map((name) => files.lookUp(join(this.#parts, name)));
+    const parts = this.#namesIn(this.#parts).map((name) => files.lookUp(join(this.#parts, name)));
     const partBytes = parts.reduce((sum, stat) => sum + (stat?.sizeBytes ?? 0), 0);
     const blobBytes = this.#deps.rows.all().reduce((sum, row) => sum + row.lengthBytes, 0);
     return Math.min(onDisk, bytesMax - blobBytes - partBytes);

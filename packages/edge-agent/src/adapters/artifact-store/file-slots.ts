@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { CodedError, messageOf } from "@flotilla/shared/kernel/errors";
 import type { Log } from "@flotilla/shared/kernel/service";
 import {
@@ -45,7 +45,7 @@ export class FileSlots implements SlotDisk {
   readonly #blobs: FileBlobs;
   readonly #log: Log;
 
-  /** `root` is the folder `artifacts` of the state directory; must be there. */
+  /** `root` is the folder `artifacts` of the state directory, which holds the contents too. */
   constructor(
     options: { readonly root: string },
     deps: { readonly files: FileSystem; readonly blobs: FileBlobs; readonly log: Log },
@@ -54,7 +54,6 @@ export class FileSlots implements SlotDisk {
     this.#files = deps.files;
     this.#blobs = deps.blobs;
     this.#log = deps.log;
-    ensureFolder(deps.files, this.#root, options.root, FOLDER_MODE);
   }
 
   async prepare(slotKey: string, slot: SlotName, files: readonly SlotFile[]): Promise<void> {
@@ -67,6 +66,7 @@ export class FileSlots implements SlotDisk {
     const folder = this.#folder(slotKey);
     const fresh = join(folder, `${slot}.new`);
     try {
+      ensureFolder(this.#files, this.#root, dirname(this.#root), FOLDER_MODE);
       ensureFolder(this.#files, folder, this.#root, FOLDER_MODE);
       this.#build(fresh, files);
       this.#retire(folder, slot);
@@ -126,6 +126,7 @@ export class FileSlots implements SlotDisk {
   }
 
   sweep(keep: ReadonlySet<string>): void {
+    if (this.#files.lookUp(this.#root) === undefined) return;
     const kept = new Set([...keep].map(fileNameOf));
     for (const name of this.#files.list(this.#root))
       this.#quietly(name, () => {
