@@ -172,6 +172,8 @@ test("a node asks for a model over the link and makes it out of the one it has; 
   const payload = await fetched(asking, `payloads/${manifestSha256}`);
   if (payload === "absent") throw new Error("no payload");
   expect(payload.byteLength).toBe(payloadLength);
+  // The artifact server gives the same.
+  expect(await hub.fetch(asking, `payloads/${manifestSha256}`)).toEqual(payload);
 
   writeFileSync(join(folder, "old"), old);
   await applyDelta(
@@ -194,7 +196,10 @@ test("a node asks for a model over the link and makes it out of the one it has; 
   const root = openMetadata("root", { subject: "root", bytes: rootBytes }, tools);
   const answer = await fetched(asking, timePathOf(nonce));
   if (answer === "absent") throw new Error("no time");
-  const time = judgeTime(answer, { nonce, root, floorMs: 0, roundTripMs: 5 }, isSignature);
+  const question = { nonce, root, floorMs: 0, roundTripMs: 5 };
+  const overHttps = await hub.fetch(asking, timePathOf(nonce));
+  expect(judgeTime(overHttps, question, isSignature)).toMatchObject({ kind: "attested" });
+  const time = judgeTime(answer, question, isSignature);
   const nowMs = must(time.kind === "attested" ? time.nowMs : undefined, "attested time");
   const files = { path: pathOf(2), length: fresh.byteLength, sha256: sha(fresh) };
   const order = {

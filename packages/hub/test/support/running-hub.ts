@@ -23,7 +23,14 @@ import { birthBody, nodeIdOf } from "./hub-core.ts";
 export async function runHub(dataDir: string) {
   const log = new RecordingLog();
   const any = "127.0.0.1:0";
-  const config = hubConfig({ dataDir, apiListen: any, mqttListen: any, deltaWorkers: 1 });
+  const config = hubConfig({
+    dataDir,
+    apiListen: any,
+    mqttListen: any,
+    artifactListen: any,
+    uploadListen: any,
+    deltaWorkers: 1,
+  });
   const platform = {
     clock: systemClock(),
     random: systemRandom(),
@@ -47,6 +54,13 @@ export async function runHub(dataDir: string) {
   return {
     log,
     call,
+    /** From the artifact server, as this node. */
+    fetch: async (node: ConnectedNode, path: string): Promise<Buffer> => {
+      const status: { readonly server: string } = JSON.parse(
+        (await call("GET", "/artifacts/v1")).text,
+      );
+      return bytesOf(new URL(`/v1/${path}`, status.server), { ca, ...node.credentials });
+    },
     connect: (name: string) => connectNode(name, { ca, mqttUrl: hub.mqttUrl, call }),
     stop: async () => {
       stopping.abort();
@@ -73,9 +87,22 @@ function answerOf(url: URL, options: RequestOptions, body: string | undefined): 
   });
 }
 
+function bytesOf(url: URL, options: RequestOptions): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(url, { ...options, agent: false }, (incoming) => {
+      const pieces: Buffer[] = [];
+      incoming.on("data", (piece: Buffer) => pieces.push(piece));
+      incoming.on("end", () => resolve(Buffer.concat(pieces)));
+    });
+    outgoing.on("error", reject);
+    outgoing.end();
+  });
+}
+
 /** A node that has enrolled and is connected over real MQTT. It asks, and waits for the answer. */
 export class ConnectedNode {
   readonly enrolment: { readonly signingKey: string };
+  readonly credentials: { readonly cert: string; readonly key: string };
   readonly #client: MqttClient;
   readonly #nodeId;
   readonly #answers = new Map<string, (message: DownMessage) => void>();
@@ -83,11 +110,12 @@ export class ConnectedNode {
 
   constructor(
     name: string,
-    deps: { readonly client: MqttClient; readonly enrolment: ConnectedNode["enrolment"] },
+    deps: Pick<ConnectedNode, "enrolment" | "credentials"> & { readonly client: MqttClient },
   ) {
     this.#nodeId = nodeIdOf(name);
     this.#client = deps.client;
     this.enrolment = deps.enrolment;
+    this.credentials = deps.credentials;
     const codec = new Codec();
     this.#client.on("message", (_topic, payload) => {
       const decoded = codec.decodeDown(payload);
@@ -152,20 +180,20 @@ async function connectNode(
   const enrolment: { readonly certificate: string } & ConnectedNode["enrolment"] = JSON.parse(
     answer.text,
   );
+  const credentials = { cert: enrolment.certificate, key: key.privateKey };
   const client = mqtt.connect(hub.mqttUrl, {
     clientId: name,
     clean: true,
     reconnectPeriod: 0,
     protocolVersion: 4,
     ca: hub.ca,
-    cert: enrolment.certificate,
-    key: key.privateKey,
+    ...credentials,
   });
   await new Promise<void>((resolve, reject) => {
     client.once("connect", () => resolve());
     client.once("error", reject);
   });
-  const node = new ConnectedNode(name, { client, enrolment });
+  const node = new ConnectedNode(name, { client, enrolment, credentials });
   await node.begin();
   return node;
 }

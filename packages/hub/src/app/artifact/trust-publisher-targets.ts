@@ -1,4 +1,3 @@
-import { openMetadata } from "@flotilla/shared/trust/metadata";
 import type { TrustTools } from "@flotilla/shared/trust/ports";
 import { fileNameOf } from "@flotilla/shared/trust/publish";
 import { TrustError } from "@flotilla/shared/trust/refusal";
@@ -12,19 +11,15 @@ import { type Publication, stateOf } from "../../domain/artifact/publish.ts";
  * nodes take something new, not what is released. Answers are kept, for each lookup checks signatures.
  */
 export class ReleasedTargets {
-  readonly #tree: TargetTree;
+  readonly #publication: Publication;
+  readonly #tools: TrustTools;
+  #tree: TargetTree | undefined;
   readonly #found = new Map<string, TargetEntry | undefined>();
 
   /** Of a publication that was judged. */
   constructor(publication: Publication, tools: TrustTools) {
-    const state = stateOf(publication);
-    const metadata = new Map(
-      [...publication.roles].map(([role, f]) => [fileNameOf(role, f.version), f.bytes]),
-    );
-    const walk = startWalk(state, { metadata }, { ms: 0 }, tools);
-    const { bytes, subject } = publication.snapshot;
-    const snapshot = openMetadata("snapshot", { subject, bytes }, tools);
-    this.#tree = { walk, root: trustedRoot(walk), snapshot };
+    this.#publication = publication;
+    this.#tools = tools;
   }
 
   /** What the role in charge says of the path; undefined when it says nothing. */
@@ -37,6 +32,7 @@ export class ReleasedTargets {
 
   #look(path: string): TargetEntry | undefined {
     try {
+      this.#tree ??= treeOf(this.#publication, this.#tools);
       const found = findTarget(this.#tree, path);
       return found === undefined || "bytesMax" in found ? undefined : found.entry;
     } catch (error) {
@@ -44,4 +40,12 @@ export class ReleasedTargets {
       throw error;
     }
   }
+}
+
+/** Throws TrustError where a file is damaged. */
+function treeOf(publication: Publication, tools: TrustTools): TargetTree {
+  const { roles, snapshot } = publication;
+  const metadata = new Map([...roles].map(([role, f]) => [fileNameOf(role, f.version), f.bytes]));
+  const walk = startWalk(stateOf(publication), { metadata }, { ms: 0 }, tools);
+  return { walk, root: trustedRoot(walk), snapshot };
 }

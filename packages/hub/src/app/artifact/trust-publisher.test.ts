@@ -124,6 +124,16 @@ test("a node takes what the hub publishes, release after release", async () => {
   expect(await node.look(disk, clock.wallMs())).toMatchObject({ kind: "accepted" });
 });
 
+test("after a restart what is released is known at once", async () => {
+  const { disk, publisher } = scene();
+  await publisher.publish(offlineFiles(repositoryOfHub()));
+  const { publisher: reborn } = scene(disk);
+  expect(reborn.target("models/detector/1/model.onnx")).toBeDefined();
+  const root = disk.list().findLast((name) => name.endsWith(".root.json"));
+  disk.files.set(root ?? "", new TextEncoder().encode("damaged"));
+  expect(scene(disk).publisher.target("models/detector/1/model.onnx")).toBeUndefined();
+});
+
 test("the same upload again changes nothing", async () => {
   const { disk, publisher } = scene();
   const files = offlineFiles(repositoryOfHub());

@@ -65,8 +65,11 @@ export class TrustPublisher implements Service {
   /** One change at a time. */
   #last: Promise<unknown> = Promise.resolve();
 
+  /** What is published is known from the start: it was judged when it was published. */
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#current = this.#readSound();
+    this.#targets = this.#current && new ReleasedTargets(this.#current, deps.tools);
   }
 
   /** Reads what is published, then looks after it. */
