@@ -2,12 +2,13 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "@flotilla/shared/testing/silent-log";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { LocalServer } from "../src/adapters/socket/local-server.ts";
 import { LocalInspector } from "../src/app/local-api/inspector.ts";
 import { LocalOperator } from "../src/app/local-api/operator.ts";
 import { agentProgram, runProgram, socketPathOf } from "../src/main/flotilla-agent.ts";
 import { ArtifactNode, pin } from "./support/artifact-node.ts";
+import { until } from "./support/real-node.ts";
 import { instance } from "./support/reconcile-builders.ts";
 
 const ID = "default.shop.vision-0";
@@ -45,7 +46,7 @@ beforeEach(async () => {
   const socketPath = socketPathOf(folder);
   const deps = { api, operations, log: silentLog(), metricsText: () => Promise.resolve("") };
   served = new LocalServer({ socketPath }, deps).run(stop.signal);
-  await vi.waitFor(() => expect(existsSync(socketPath)).toBe(true));
+  await until("the socket", () => existsSync(socketPath));
   want(1);
   await node.passes(30);
 });
