@@ -94,6 +94,8 @@ export class ArtifactHub {
   readonly asked: ArtifactGet[] = [];
   readonly requests: string[] = [];
   misbehave: Misbehaviour = () => false;
+  /** Resolves when so many bytes may leave: the uplink of a site. */
+  limit: (bytes: number) => Promise<void> = () => Promise.resolve();
   onOffer: (request: ArtifactGet) => ArtifactOffer | undefined = () => undefined;
   /** Undefined: the link works. */
   linkFailure: Error | undefined;
@@ -227,14 +229,19 @@ export class ArtifactHub {
       return;
     }
     if (this.misbehave(request, response, file)) return;
-    this.answer(request, response, file);
+    void this.answer(request, response, file);
   }
 
   /** As it should be. */
-  answer(request: IncomingMessage, response: ServerResponse, file: Uint8Array): void {
+  async answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    file: Uint8Array,
+  ): Promise<void> {
     const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
     const bytes = from === undefined ? file : file.subarray(Number(from), Number(to) + 1);
     this.sentBytes += bytes.length;
+    await this.limit(bytes.length);
     response.writeHead(from === undefined ? 200 : 206, {
       "content-length": bytes.length,
       etag: `"${sha256Of(file)}"`,

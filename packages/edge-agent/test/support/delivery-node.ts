@@ -40,6 +40,8 @@ export interface NodeOptions {
   readonly bytesMax?: number;
   readonly quotaBytes?: number;
   readonly bytesPerSecond?: number;
+  /** Default: TestPatches. */
+  readonly worker?: PatchWorker;
   /** What is served to others instead of what is there. */
   readonly serves?: (shelf: ServedPayloads) => ServedPayloads;
 }
@@ -135,7 +137,7 @@ export class DeliveryNode {
         sources: this.#sources,
         shelf: this.shelf,
         blobs: this.blobs,
-        patches: this.patches,
+        patches: options.worker ?? this.patches,
         transfers: this.transfers,
         verifier: new Ed25519Verifier({ credentials: { load } }),
         digests: nodeDigests,
