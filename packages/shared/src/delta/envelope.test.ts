@@ -9,6 +9,7 @@ import {
   readManifest,
   writeManifest,
 } from "./envelope.ts";
+import { MAX_BLOCK_RANGES, MAX_BLOCKS, MAX_MAP_BYTES } from "./limits.ts";
 
 const SEED = 13;
 const digest = fc.uint8Array({ minLength: 32, maxLength: 32 });
@@ -110,6 +111,44 @@ test.each<[string, DeltaManifest, string]>([
   ],
 ])("%s is refused", (_, manifest, message) => {
   expect(() => readManifest(writeManifest(manifest))).toThrow(message);
+});
+
+const tiny = { ...(GOOD.blocks[0] as DeltaManifest["blocks"][number]), codec: "stored" } as const;
+const withBlocks = (count: number): DeltaManifest => ({
+  ...GOOD,
+  target: { ...GOOD.target, size: count },
+  blocks: Array.from({ length: count }, () => ({
+    ...tiny,
+    targetLength: 1,
+    payloadLength: 1,
+    ranges: [],
+  })),
+});
+const withRanges = (count: number): DeltaManifest =>
+  withBlock({ ranges: Array.from({ length: count }, () => ({ offset: 7, length: 1 })) });
+const withMap = (length: number): DeltaManifest => ({
+  ...GOOD,
+  map: { length, sha256: new Uint8Array(32) },
+});
+
+test.each<[string, (count: number) => DeltaManifest, number, string]>([
+  ["blocks", withBlocks, MAX_BLOCKS, "number of blocks"],
+  ["ranges in a block", withRanges, MAX_BLOCK_RANGES, "number of base ranges"],
+  ["bytes of a map", withMap, MAX_MAP_BYTES, "length of the map"],
+])("as many %s as a decoder takes are read, one more is refused", (_, make, most, message) => {
+  expect(readManifest(writeManifest(make(most)))).toEqual(make(most));
+  expect(() => readManifest(writeManifest(make(most + 1)))).toThrow(message);
+});
+
+test("a length of 2^63 is refused wherever it stands", () => {
+  const bytes = writeManifest(withMap(5));
+  const huge = [128, 128, 128, 128, 128, 128, 128, 128, 128, 1];
+  // Size of the target, size of the base, length of the map, number of blocks, lengths of a block, number of ranges, a range.
+  const places = [6, 39, 72, 105, 107, 108, 141, 142, 143];
+  for (const at of places) {
+    const altered = Uint8Array.of(...bytes.subarray(0, at), ...huge, ...bytes.subarray(at + 1));
+    expect(() => readManifest(altered)).toThrow("longer than 8 bytes");
+  }
 });
 
 test.each([

@@ -1,15 +1,18 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { ByteReader, ByteWriter } from "../bytes.ts";
+import { inMemory } from "../random-access.ts";
 import { RangeDecoder, RangeEncoder } from "../range-coder.ts";
 import { AddressMap } from "./address-map.ts";
 import { Arm64, type Guess } from "./arm64.ts";
 import { copyMapOf, OldToNew, readCopyMap, writeCopyMap } from "./copy-map.ts";
-import { AddressSpace, type Architecture } from "./image.ts";
+import { AddressSpace, type Architecture, imageOf } from "./image.ts";
 import { Matcher } from "./matcher.ts";
 import { StepCoder } from "./step-coder.ts";
 import { suffixArray } from "./suffix-array.ts";
+import { readValueMap, ValueMap, ValueVotes, writeValueMap } from "./value-map.ts";
 import { NO_WASM_MAPS } from "./wasm-coder.ts";
+import { WasmTokens } from "./wasm-tokens.ts";
 
 const SEED = 5;
 const few = fc
@@ -160,6 +163,83 @@ test.each([
     );
   },
 );
+
+test("a map of values comes back as it was written and foretells by runs", () => {
+  const votes = new ValueVotes();
+  for (let value = 0; value < 100; value++) votes.add(value, value < 40 ? value : value + 7);
+  for (let i = 0; i < 3; i++) votes.add(50, 51);
+  // What is seen once or twice is not worth a run.
+  votes.add(200, 900);
+  const map = votes.map();
+  expect([...map.starts]).toEqual([0, 40]);
+  const out = new ByteWriter();
+  writeValueMap(map, out);
+  const read = readValueMap(new ByteReader(out.view()));
+  expect([0, 39, 40, 99, 5000].map((v) => read.at(v))).toEqual([0, 39, 47, 106, 5007]);
+  expect(new ValueMap(new Float64Array(0), new Float64Array(0)).at(5)).toBe(5);
+});
+
+test.each([
+  ["more runs than there are bytes", [200, 1], "number of runs"],
+  ["a begin of 2^63", [1, 128, 128, 128, 128, 128, 128, 128, 128, 1], "begin of a run"],
+])("a map of values with %s is refused", (_, bytes, message) => {
+  expect(() => readValueMap(new ByteReader(Uint8Array.from([...bytes, 0, 0, 0])))).toThrow(message);
+});
+
+test("tokens of WebAssembly code come in step after a few instructions, wherever reading begins", () => {
+  const code = Array.from({ length: 60 }, (_, i) => [
+    0x10,
+    0x80 | (i & 127),
+    1,
+    0x41,
+    0xe4,
+    0,
+    0x28,
+    2,
+    0x80,
+    8,
+    0x20,
+    i & 63,
+    0x44,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+  ]).flat();
+  const bytes = Uint8Array.from(code);
+  const callsFrom = (start: number): number[] => {
+    const tokens = new WasmTokens();
+    const calls: number[] = [];
+    for (let at = start; at < bytes.length; at += tokens.length) {
+      tokens.next(bytes, at, bytes.length);
+      if (tokens.kind === 1) calls.push(at);
+    }
+    return calls;
+  };
+  const inStep = callsFrom(0);
+  expect(inStep).toHaveLength(60);
+  for (let start = 1; start < 25; start++)
+    expect(callsFrom(start).slice(-50)).toEqual(inStep.slice(-50));
+});
+
+test("heads of programs that say anything are read without harm", () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom([0x7f, 0x45, 0x4c, 0x46, 2, 1], [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]),
+      fc.uint8Array({ minLength: 60, maxLength: 400 }),
+      (magic, rest) => {
+        const bytes = Uint8Array.from([...magic, ...rest]);
+        for (const s of imageOf(inMemory(bytes)).segments)
+          expect(s.offset + s.length).toBeLessThanOrEqual(bytes.length);
+      },
+    ),
+    { seed: SEED, numRuns: 500 },
+  );
+});
 
 test("calls and addresses in pairs are foretold from where their targets went", () => {
   // Old: offset 0 … 119 at 0x1000; it went to offset 53 of the new file, which lies at 0x3000.

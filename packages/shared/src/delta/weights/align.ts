@@ -1,3 +1,4 @@
+import { MAX_SEGMENTS } from "../limits.ts";
 import { TRAITS } from "./element-types.ts";
 import { columnsOf, type TensorPlace } from "./layout.ts";
 import { MAX_COLUMNS } from "./segment-coder.ts";
@@ -92,7 +93,7 @@ function gap(
 /** Unaligned gaps longer than this are no weights: they become blocks of their own. */
 export const MAX_CODED_GAP_BYTES = 512;
 
-/** Cuts pieces at block borders, tensors at whole rows where these are short; a long unaligned gap stands alone. */
+/** Cuts pieces at block borders and where a block has as many segments as it may, tensors at whole rows where these are short; a long unaligned gap stands alone. */
 export function cutIntoBlocks(
   pieces: readonly AlignedPiece[],
   blockBytes: number,
@@ -110,7 +111,7 @@ export function cutIntoBlocks(
     if (alone) flush();
     for (const part of partsOf(piece, blockBytes)) {
       const bytes = byteLengthOf(part);
-      if (length + bytes > blockBytes) flush();
+      if (length + bytes > blockBytes || current.length === MAX_SEGMENTS) flush();
       current.push(part);
       length += bytes;
       if (alone) flush();

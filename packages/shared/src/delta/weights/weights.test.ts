@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { BLOCK_BYTES } from "../limits.ts";
+import { ByteWriter } from "../bytes.ts";
+import { BLOCK_BYTES, MAX_SEGMENTS } from "../limits.ts";
 import { align, cutIntoBlocks } from "./align.ts";
 import { ELEMENT_TYPES, type ElementType } from "./element-types.ts";
 import { columnsOf, tidyLayout } from "./layout.ts";
@@ -193,6 +194,41 @@ test("blocks cover the file in order and none is longer than a decoder takes", (
   const lengths = blocks.map((b) => b.reduce((sum, p) => sum + byteLengthOf(p), 0));
   expect(Math.max(...lengths)).toBeLessThanOrEqual(BLOCK_BYTES);
   expect(lengths.reduce((a, b) => a + b, 0)).toBe(22_000_200);
+});
+
+test("a block has at most so many segments, whoever makes it: tiny tensors begin another", () => {
+  const layout = Array.from(
+    { length: MAX_SEGMENTS + 10 },
+    (_, i) => ({ name: `t${i}`, type: "u8", shape: [1], offset: i, count: 1 }) as const,
+  );
+  const file = { layout, sizeBytes: layout.length };
+  const blocks = cutIntoBlocks(align(file, file), BLOCK_BYTES);
+  expect(blocks.map((b) => b.length)).toEqual([MAX_SEGMENTS, 10]);
+  const segments = (count: number): WeightsSegment[] =>
+    Array.from({ length: count }, (_, i) => ({
+      kind: "same",
+      type: "u8",
+      count: 1,
+      columns: 1,
+      sparse: false,
+      baseAt: i,
+    }));
+  const bytes = new Uint8Array(MAX_SEGMENTS + 1).map((_, i) => i);
+  const most = bytes.subarray(0, MAX_SEGMENTS);
+  expect(roundTrip(segments(MAX_SEGMENTS), bytes, most, "fast").made).toEqual(most);
+  expect(() => roundTrip(segments(MAX_SEGMENTS + 1), bytes, bytes, "fast")).toThrow(
+    "number of segments",
+  );
+});
+
+test("a segment of 2^63 elements is refused", () => {
+  const payload = new ByteWriter();
+  for (const byte of [0, 1, 1 | (6 << 2), 128, 128, 128, 128, 128, 128, 128, 128, 128, 1])
+    payload.u8(byte);
+  const data = { base: new Uint8Array(8), target: new Uint8Array(8) };
+  expect(() => decodeWeightsBlock(payload.view(), data, new SegmentCoders())).toThrow(
+    "elements of a segment is longer than 8 bytes",
+  );
 });
 
 test("a shape is cut to the matrix that is most square", () => {
