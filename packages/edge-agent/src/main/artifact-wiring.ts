@@ -66,8 +66,10 @@ export function makeArtifacts(config: AgentConfig, deps: ArtifactWiringDeps): Ar
   const common = { files: nodeFiles, log };
   const needed = (): ReadonlySet<string> =>
     new Set([...activation.service.needed(), ...delivery.needed()]);
+  const { artifactCacheBytes, diskReserveBytes: reserveBytes } = config;
+  const quota = artifactCacheBytes === undefined ? {} : { bytesMax: artifactCacheBytes };
   const blobs = new FileBlobs(
-    { root, reserveBytes: config.diskReserveBytes },
+    { root, reserveBytes, ...quota },
     { ...common, rows: new BlobTable({ store }), clock, needed },
   );
   const delivery = makeDelivery(config, { root, nodeId }, { ...deps, blobs });

@@ -1,6 +1,7 @@
 import { loadConfig } from "@flotilla/shared/platform/config";
 import { LOG_LEVELS } from "@flotilla/shared/platform/log";
 import { type Static, Type } from "typebox";
+import { ARTIFACT_RESERVE_BYTES } from "../adapters/artifact-store/file-blobs.ts";
 import { DEFAULT_STATE_DIR } from "./flotilla-agent.ts";
 
 /** Settings of `flotilla-agent run`, by `--flag` or in the JSON file of `--config`. docs/operations.md lists them. */
@@ -34,7 +35,9 @@ export const AgentConfig = Type.Object(
     /** Most bytes a second of downloads from the hub; the site's limit holds too. Default: none of its own. */
     downloadBytesPerSecond: Type.Optional(Type.Integer({ minimum: 1_024 })),
     /** Free space that downloads leave alone. */
-    diskReserveBytes: Type.Integer({ minimum: 0, default: 268_435_456 }),
+    diskReserveBytes: Type.Integer({ minimum: 0, default: ARTIFACT_RESERVE_BYTES }),
+    /** Most bytes of contents of artifacts on the disk; what nothing needs goes first. Default: what the disk has. */
+    artifactCacheBytes: Type.Optional(Type.Integer({ minimum: 1 })),
     /** Whether the disk's speed is measured at each start: 64 durable writes of 4 KiB at most. */
     diskProbe: Type.Boolean({ default: false }),
     logLevel: Type.Unsafe<string>({ enum: [...LOG_LEVELS], type: "string", default: "info" }),
