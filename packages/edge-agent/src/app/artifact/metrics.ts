@@ -60,12 +60,6 @@ export const ACTIVATION_METRICS: readonly MetricDefinition[] = [
     help: "Bytes of artifact contents on this node's disk.",
   },
   {
-    name: "flotilla_agent_artifact_instances",
-    kind: "gauge",
-    help: "Artifacts of instances by phase.",
-    labels: ["phase"],
-  },
-  {
     name: "flotilla_agent_prestage_hits_total",
     kind: "counter",
     help: "Releases that were fetched ahead and then used, since this agent started.",

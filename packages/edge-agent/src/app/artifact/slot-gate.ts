@@ -32,7 +32,7 @@ import type { UpdateLocks } from "./update-locks.ts";
 
 /** Failures of the switch before a start. */
 export type ActivationErrorCode =
-  /** A start was asked for with files that do not lie ready; the next pass holds it back. */
+  /** A start was asked for with files that do not lie ready. The next pass holds it back. */
   "artifacts-not-ready";
 
 export interface SlotGateDeps {
