@@ -21,7 +21,7 @@ export const HUB_FAILING_MS = 15_000;
 /** With peers the hub is waited for so long at most: one of them may have it meanwhile. */
 const PEERS_BACK_OFF_MS_MAX = 4_000;
 /** A peer that says at once that it has nothing new is not asked again sooner. */
-const AWAIT_MS_MIN = 250;
+const FOLLOW_MS_MIN = 250;
 /** So often a piece may come wrong from the hub before the try ends. A peer is asked once only. */
 export const WRONG_PIECES_MAX = 4;
 
@@ -201,8 +201,8 @@ export class PayloadReader {
         return undefined;
       case "read":
         return this.#fillFromPeer(piece, choice.nodes[0] ?? "", 0);
-      case "await": {
-        const untilMs = clock.bootMs() + AWAIT_MS_MIN;
+      case "follow": {
+        const untilMs = clock.bootMs() + FOLLOW_MS_MIN;
         const failed = await this.#fillFromPeer(piece, choice.node, choice.waitMs);
         if (failed !== undefined) await clock.sleep(untilMs - clock.bootMs(), this.#signal);
         return failed;

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
-  AWAIT_MS_MAX,
   BEGIN_GRACE_MS,
   type CrowdView,
   chooseInCrowd,
+  FOLLOW_MS_MAX,
   LOOK_COUNT_MAX,
   type Member,
   type MemberState,
@@ -42,9 +42,9 @@ test("the first fetches; the others wait at their nearest ancestor that is at wo
   const members = [there(1, 0), there(2, 0)];
   expect(chooseInCrowd(view({ ownPlace: 0, members }))).toEqual({ kind: "fetch" });
   expect(chooseInCrowd(view({ members: [there(0, 0), ...members] }))).toEqual({
-    kind: "await",
+    kind: "follow",
     node: "n1",
-    waitMs: AWAIT_MS_MAX,
+    waitMs: FOLLOW_MS_MAX,
   });
 });
 
@@ -58,7 +58,7 @@ test("who waited too long without a sign fetches itself, the nearer to the first
       beganMs: 0,
       movedMs: NOW - PATIENCE_MS * ownPlace + 1,
     });
-    expect(chooseInCrowd(waits).kind).toBe("await");
+    expect(chooseInCrowd(waits).kind).toBe("follow");
     expect(chooseInCrowd({ ...waits, nowMs: NOW + 1 })).toEqual({ kind: "fetch" });
   }
 });
@@ -95,7 +95,7 @@ test("whatever it sees: nobody struck is asked, looks are bounded, and it always
       const nodes =
         choice.kind === "read" || choice.kind === "look"
           ? choice.nodes
-          : choice.kind === "await"
+          : choice.kind === "follow"
             ? [choice.node]
             : [];
       const struck = list.filter((m) => m.state === "struck").map((m) => m.node);

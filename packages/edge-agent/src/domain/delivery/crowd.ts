@@ -44,7 +44,7 @@ export type CrowdChoice =
   /** Any of these has it; nearest first. */
   | { readonly kind: "read"; readonly nodes: readonly string[] }
   /** It is fetching it: ask, and wait there so long. */
-  | { readonly kind: "await"; readonly node: string; readonly waitMs: number }
+  | { readonly kind: "follow"; readonly node: string; readonly waitMs: number }
   /** See who has what. */
   | { readonly kind: "look"; readonly nodes: readonly string[] }
   | { readonly kind: "fetch" }
@@ -61,7 +61,7 @@ export const AT_WORK_LOOK_MS = 10_000;
 /** One that did not answer is looked at again after this. */
 export const DOWN_LOOK_MS = 30_000;
 /** Longest wait at a peer. */
-export const AWAIT_MS_MAX = 10_000;
+export const FOLLOW_MS_MAX = 10_000;
 /** Most that are looked at together. */
 export const LOOK_COUNT_MAX = 8;
 
@@ -76,7 +76,7 @@ export function chooseInCrowd(view: CrowdView): CrowdChoice {
   if (patienceMs <= 0) return { kind: "fetch" };
   const atWork = nearest.find((m) => m.state === "there" && m.place < view.ownPlace);
   if (atWork !== undefined)
-    return { kind: "await", node: atWork.node, waitMs: Math.min(AWAIT_MS_MAX, patienceMs) };
+    return { kind: "follow", node: atWork.node, waitMs: Math.min(FOLLOW_MS_MAX, patienceMs) };
   return { kind: "pause", waitMs: Math.min(ABSENT_LOOK_MS, patienceMs) };
 }
 
