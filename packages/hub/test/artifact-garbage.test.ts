@@ -52,7 +52,7 @@ function scene(ages: Readonly<Record<string, number>>, disk: Disk = nodeDisk) {
           manifestBytes: 1,
           payloadBytes: 1,
           memoryBytes: 1,
-          codecs: [],
+          codecBytes: {},
         })),
       drop: (work) => {
         deltas.splice(

@@ -50,7 +50,7 @@ function request(over: Partial<EncodeRequest> = {}): EncodeRequest {
 test("makes a delta that gives the target, and a whole file", async () => {
   const delta = await workers.encode(request(), never);
   expect(delta.payloadBytes).toBeLessThan(1_000);
-  expect(delta.codecs).toHaveLength(1);
+  expect(Object.values(delta.codecBytes)).toEqual([delta.payloadBytes]);
   expect(delta.targetSha256).toBe(
     createHash("sha256")
       .update(readFileSync(path("new")))
@@ -89,7 +89,7 @@ test("keeps the decoder to little memory when that is asked for", async () => {
 test("puts a file down as it is, in blocks, when that is asked for", async () => {
   const { basePath: _, ...whole } = request({ profile: "plain" });
   const plain = await workers.encode(whole, never);
-  expect(plain.codecs).toEqual(["stored"]);
+  expect(plain.codecBytes).toEqual({ stored: plain.payloadBytes });
   expect(readFileSync(path("payload"))).toEqual(readFileSync(path("new")));
 });
 

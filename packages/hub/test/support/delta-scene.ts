@@ -56,7 +56,7 @@ class HandEncoder implements DeltaEncoder {
       this.asked.push({
         request,
         finish: (payloadBytes, decoderMemoryBytes = 1_000) => {
-          const codecs = ["prefix"];
+          const codecBytes = { prefix: payloadBytes };
           this.written.set(request.payloadPath, payloadBytes);
           resolve({
             manifest,
@@ -64,7 +64,7 @@ class HandEncoder implements DeltaEncoder {
             targetSha256: request.targetPath,
             payloadBytes,
             decoderMemoryBytes,
-            codecs,
+            codecBytes,
           });
           return settled();
         },

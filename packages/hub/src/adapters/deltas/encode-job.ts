@@ -1,6 +1,11 @@
 import { closeSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
 import type { EncodeInput } from "@flotilla/shared/delta/encode-types";
-import { payloadLengthOf, readManifest, writeManifest } from "@flotilla/shared/delta/envelope";
+import {
+  type DeltaManifest,
+  payloadLengthOf,
+  readManifest,
+  writeManifest,
+} from "@flotilla/shared/delta/envelope";
 import { decoderMemoryBytes } from "@flotilla/shared/delta/memory";
 import type { RandomAccess } from "@flotilla/shared/delta/random-access";
 import { layoutOf } from "@flotilla/shared/delta/weights/detect";
@@ -45,7 +50,7 @@ export async function encodeJob(
       targetSha256: hexOf(parsed.target.sha256),
       payloadBytes: payloadLengthOf(parsed),
       decoderMemoryBytes: decoderMemoryBytes(parsed),
-      codecs: [...new Set(parsed.blocks.map((b) => b.codec))],
+      codecBytes: codecBytesOf(parsed),
     };
   } catch (error) {
     rmSync(request.payloadPath, { force: true });
@@ -53,6 +58,12 @@ export async function encodeJob(
   } finally {
     rmSync(madePath, { force: true });
   }
+}
+
+function codecBytesOf({ map, blocks }: DeltaManifest): Readonly<Record<string, number>> {
+  const bytes: Record<string, number> = map === undefined ? {} : { program: map.length };
+  for (const { codec, payloadLength } of blocks) bytes[codec] = (bytes[codec] ?? 0) + payloadLength;
+  return bytes;
 }
 
 async function encodeTo(request: EncodeRequest, bsdiff: NativeBsdiff): Promise<Uint8Array> {

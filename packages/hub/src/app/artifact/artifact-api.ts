@@ -71,7 +71,8 @@ export class ArtifactApiService implements ArtifactApi {
       profile: delta.profile,
       bytes: bytesOf(delta),
       memoryBytes: delta.memoryBytes,
-      codecs: delta.codecs,
+      codecs: Object.keys(delta.codecBytes),
+      codecBytes: delta.codecBytes,
       isOffered: !isRefused,
     }));
     const about = { ways, ...(fileBytes === undefined ? {} : { fileBytes }) };

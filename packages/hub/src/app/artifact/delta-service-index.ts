@@ -31,7 +31,7 @@ const IndexRecord = Type.Object({
   manifestBytes: Size,
   payloadBytes: Size,
   memoryBytes: Size,
-  codecs: Type.Array(Type.String({ maxLength: 32 }), { maxItems: 32 }),
+  codecBytes: Type.Record(Type.String({ maxLength: 32 }), Size, { maxProperties: 32 }),
   /** Why its payload was removed though it would be made again: it saves too little, or it failed on nodes. */
   refused: Type.Optional(Type.Union([Type.Literal("useless"), Type.Literal("failed")])),
   failedOn: Type.Optional(
@@ -44,7 +44,8 @@ const IndexText = Type.Object({ codecVersion: Type.String(), records: Type.Array
 
 /** A delta with what the index knows beyond what a choice needs. */
 export interface IndexedDelta extends MadeDelta {
-  readonly codecs: readonly string[];
+  /** Bytes of the payload by codec. */
+  readonly codecBytes: Readonly<Record<string, number>>;
 }
 
 /**
@@ -103,7 +104,7 @@ export class DeltaIndex {
       target,
       profile,
       ...rest,
-      codecs: [...delta.codecs],
+      codecBytes: { ...delta.codecBytes },
     };
     this.#records.set(keyOf(delta), record);
     this.#forgetSurplus();
@@ -186,13 +187,13 @@ function workOf({ base, target, profile }: IndexRecord): DeltaWork {
 }
 
 function deltaOf(record: IndexRecord): IndexedDelta {
-  const { manifestSha256, manifestBytes, payloadBytes, memoryBytes, codecs } = record;
+  const { manifestSha256, manifestBytes, payloadBytes, memoryBytes, codecBytes } = record;
   return {
     ...workOf(record),
     manifestSha256,
     manifestBytes,
     payloadBytes,
     memoryBytes,
-    codecs,
+    codecBytes,
   };
 }

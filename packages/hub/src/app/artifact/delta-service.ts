@@ -242,7 +242,7 @@ export class DeltaService implements Service {
         manifestBytes: made.manifest.byteLength,
         payloadBytes: made.payloadBytes,
         memoryBytes: made.decoderMemoryBytes,
-        codecs: made.codecs,
+        codecBytes: made.codecBytes,
       };
       this.#deps.index.add(delta);
       await this.#dropUseless(work.target);

@@ -165,7 +165,8 @@ export interface EncodedDelta {
   readonly payloadBytes: number;
   /** Most memory that the decoder needs above the runtime. */
   readonly decoderMemoryBytes: number;
-  readonly codecs: readonly string[];
+  /** Bytes of the payload by the codec of its blocks; a copy map counts as `program`. */
+  readonly codecBytes: Readonly<Record<string, number>>;
 }
 
 /** Where the index of deltas lies: one text, replaced whole and durably. Throws as files do. */
@@ -234,6 +235,8 @@ export interface DeltaReport {
     readonly bytes: number;
     readonly memoryBytes: number;
     readonly codecs: readonly string[];
+    /** Bytes of the payload by codec. */
+    readonly codecBytes: Readonly<Record<string, number>>;
     /** False: it saves too little, or it failed on nodes. */
     readonly isOffered: boolean;
   }[];
