@@ -118,3 +118,20 @@ test("what goes wrong on either side comes out with its own code", async () => {
     worker.apply(request(whole, { targetPath: path("none/new") }), NEVER),
   ).rejects.toMatchObject({ code: "ENOENT" });
 });
+
+test.each([
+  ["ends", "process.exit(1);", "its thread ended"],
+  [
+    "takes more memory than it may",
+    "const kept = []; for (;;) kept.push(new Array(100_000).fill(kept.length));",
+    "memory limit",
+  ],
+  ["throws", 'throw new Error("no such decoder");', "no such decoder"],
+])("a thread that %s fails the one delta, and the agent goes on", async (_, program, why) => {
+  writeFileSync(path("thread.mjs"), program);
+  const failing = new ThreadPatchWorker({ entry: path("thread.mjs") });
+  await expect(failing.apply(request(full()), NEVER)).rejects.toMatchObject({
+    code: "patch-failed",
+    message: expect.stringContaining(why),
+  });
+});
