@@ -269,6 +269,35 @@ test("the hub is asked once for many requests, and again when its word is old", 
   expect((await hub.fetch(north, `/v1/payloads/${name}`)).status).toBe(401);
 });
 
+test("a resumed TLS session is judged like a new one", async () => {
+  const hub = await started();
+  const north = await hub.device("north");
+  const name = await hub.payload(Buffer.from("payload"));
+  const again = async (session: Buffer | undefined) => {
+    const socket = connectTls({
+      ...hub.tls(north),
+      port: hub.ports.nodes,
+      ...(session === undefined ? {} : { session }),
+    });
+    cleanUps.push(() => socket.destroy());
+    const ticket = new Promise<Buffer>((resolve) => socket.once("session", resolve));
+    await once(socket, "secureConnect");
+    const isResumed = socket.isSessionReused();
+    socket.write(`GET /v1/payloads/${name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    let answer = "";
+    socket.on("data", (piece: Buffer) => (answer += piece.toString("latin1")));
+    await closeOf(socket);
+    return { isResumed, status: answer.slice(9, 12), ticket };
+  };
+  const first = await again(undefined);
+  expect(first).toMatchObject({ isResumed: false, status: "200" });
+  const session = await first.ticket;
+  expect(await again(session)).toMatchObject({ isResumed: true, status: "200" });
+  hub.refused.add("north");
+  hub.thread.refuse("north");
+  expect(await again(session)).toMatchObject({ isResumed: true, status: "401" });
+});
+
 test("one node cannot take all connections", async () => {
   const hub = await started({ limits: { nodeConnectionsMax: 2 } });
   const north = await hub.device("north");
@@ -393,6 +422,20 @@ test("an upload by tus becomes a content; the hub knows it before the client doe
   });
   expect((await hub.admin(`/v1/uploads/${sha256}`, { method: "DELETE" })).status).toBe(404);
   expect((await hub.admin(`/v1/blobs/${sha256}`)).body.equals(bytes)).toBe(true);
+});
+
+test("many pieces of one upload over one connection", async () => {
+  const hub = await started();
+  const bytes = randomBytes(30_000);
+  const sha256 = sha256Of(bytes);
+  const agent = keepingAgent();
+  cleanUps.push(() => agent.destroy());
+  await hub.create(sha256, bytes.length);
+  for (let offset = 0; offset < bytes.length; offset += 1_000) {
+    const reply = await hub.patch(sha256, offset, bytes.subarray(offset, offset + 1_000), agent);
+    expect(reply).toMatchObject({ status: 204, headers: { "upload-offset": `${offset + 1_000}` } });
+  }
+  expect(hub.blobs.sizeOf(sha256)).toBe(30_000);
 });
 
 test("an empty content is stored with its creation", async () => {

@@ -239,6 +239,13 @@ test("a file of this machine is taken in once, and not through a link", async ()
   expect(await uploads.takeIn(path, 100)).toEqual({ ...found, isNew: true });
   expect(await uploads.takeIn(path, 100)).toEqual({ ...found, isNew: false });
   expect(blobs.usedBytes).toBe(7);
+  // An upload of it that is under way, and damaged, does not get in the way.
+  const other = Buffer.from("begun by somebody else");
+  writeFileSync(join(dataDir, "other"), other);
+  const begun = await uploads.create(sha256(other), other.length);
+  await uploads.append(begun, inPieces(Buffer.from("begun by nobody at all"), 4));
+  expect(await uploads.takeIn(join(dataDir, "other"), 100)).toMatchObject({ isNew: true });
+  expect(blobs.sizeOf(sha256(other))).toBe(other.length);
   await expect(uploads.takeIn(path, 6)).rejects.toMatchObject({ code: "upload-too-long" });
   symlinkSync(path, join(dataDir, "link.onnx"));
   await expect(uploads.takeIn(join(dataDir, "link.onnx"), 100)).rejects.toThrow("ELOOP");

@@ -189,9 +189,10 @@ export class ArtifactHarness {
     });
   }
 
-  patch(sha256: string, offset: number, body: Uint8Array): Promise<Reply> {
+  patch(sha256: string, offset: number, body: Uint8Array, agent?: Agent): Promise<Reply> {
     return this.admin(`/v1/uploads/${sha256}`, {
       method: "PATCH",
+      ...(agent === undefined ? {} : { agent }),
       headers: {
         "upload-offset": offset,
         "content-type": "application/offset+octet-stream",

@@ -139,11 +139,16 @@ export class TusUploads {
 
   /** What comes in; ends the request when nothing comes for too long. */
   async *#pieces(request: IncomingMessage): AsyncGenerator<Uint8Array> {
-    request.setTimeout(this.#idleMsMax, () => request.destroy(new Error("nothing came")));
-    const pieces: AsyncIterable<Buffer> = request;
-    for await (const piece of pieces) {
-      this.#deps.counters.received(piece.length);
-      yield piece;
+    const timer = setTimeout(() => request.destroy(new Error("nothing came")), this.#idleMsMax);
+    try {
+      const pieces: AsyncIterable<Buffer> = request;
+      for await (const piece of pieces) {
+        this.#deps.counters.received(piece.length);
+        yield piece;
+        timer.refresh();
+      }
+    } finally {
+      clearTimeout(timer);
     }
   }
 

@@ -163,9 +163,12 @@ export class UploadStore {
     const { size } = await stat(path);
     if (size > bytesMax) throw tooLong(size);
     const found = await digestOf(path);
+    // What somebody else began is not gone on with: this is the whole file.
+    const other = await this.find(found.sha256);
+    if (other?.isStored === true) return { ...found, isNew: false };
+    if (other !== undefined) await this.remove(found.sha256);
     const upload = await this.create(found.sha256, found.length);
-    if (upload.isStored) return { ...found, isNew: false };
-    await this.append({ ...upload, offset: 0 }, piecesOf(path));
+    await this.append(upload, piecesOf(path));
     await this.finish(upload);
     return { ...found, isNew: true };
   }
