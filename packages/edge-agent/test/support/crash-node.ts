@@ -14,14 +14,14 @@ import { BlobTable } from "../../src/adapters/store/blob-table.ts";
 import { SqliteAgentStore } from "../../src/adapters/store/sqlite-agent-store.ts";
 import type { SlotFile } from "../../src/app/artifact/ports.ts";
 
-export const ROOT = "/state/artifacts";
+const ROOT = "/state/artifacts";
 
-export function sha256Hex(bytes: Uint8Array): string {
+function sha256Hex(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
 /** Bytes of file `name` in version `version`: three parts, of which the middle one changes from version to version. */
-export function contentOf(name: string, version: number): Uint8Array {
+function contentOf(name: string, version: number): Uint8Array {
   const begin = new SeededRandom(name.length).bytes(700, "begin");
   const middle = new SeededRandom(version * 100 + name.length).bytes(900, "middle");
   const end = new SeededRandom(name.length + 7).bytes(600, "end");
@@ -29,7 +29,7 @@ export function contentOf(name: string, version: number): Uint8Array {
 }
 
 /** A delta of small blocks: the begin is copied from the base, the rest is stored. Without a base all is stored. */
-export function deltaOf(
+function deltaOf(
   base: Uint8Array | undefined,
   target: Uint8Array,
 ): { readonly manifest: DeltaManifest; readonly payload: Uint8Array } {
@@ -59,7 +59,7 @@ export function deltaOf(
 }
 
 /** The agent's database on the disk that can be cut: each transaction is one operation of it, whole or not at all. */
-export function guardedStore(
+function guardedStore(
   disk: CrashFiles,
   store: SqliteAgentStore,
 ): Pick<SqliteAgentStore, "transaction" | "database"> {
