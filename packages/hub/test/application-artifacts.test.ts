@@ -359,4 +359,51 @@ describe("constraints of a release", () => {
       "2 Release (detector 2.4.0 asks for a node of 64Gi memory; node has 8Gi)",
     );
   });
+
+  test("that no node meets leave what runs as it is, and move it once a node does", async () => {
+    const world = await oneNode();
+    await putRelease(world, releaseSpec("detector", "2.2.0", 6));
+    const constraints = { hardwareIds: ["orin"] };
+    await putRelease(world, releaseSpec("detector", "2.3.0", 7, { constraints }));
+    const asking = (version: string, cpu: string) => ({
+      components: [{ ...deployment("api", 2, { cpu }), artifacts: [detector(version)] }],
+    });
+    await world.apply("Application", "web", asking("2.2.0", "1500m"));
+    const controller = world.controller();
+    await world.settle(controller);
+    await agentsInstall(world);
+    await world.settle(controller);
+    await world.apply("Application", "web", asking("2.3.0", "500m"));
+    await world.settle(controller);
+    const versions = (): readonly (string | undefined)[] =>
+      world.assignments().map((a) => a.spec.desired.artifacts?.[0]?.version);
+    expect(versions()).toEqual(["2.2.0", "2.2.0"]);
+    expect(world.placement()).toEqual({ "web-api-0": "a1", "web-api-1": "a1" });
+    const text =
+      "node a1 no longer fits: Release (detector 2.3.0 is made for orin; node is of hardware that it does not tell) and no other node fits; it goes on as it was";
+    expect(world.assignment("web-api-0").status?.message).toBe(text);
+    expect(world.application().status).toMatchObject({
+      phase: "Progressing",
+      components: [{ ready: 2, updated: 0, message: text }],
+    });
+    // What it holds is what it was given: of 3.8 cores 3 are in use, so one of these fits and no second.
+    await world.apply("Application", "shop", { components: [deployment("b", 2, { cpu: "700m" })] });
+    await world.settle(controller);
+    expect(Object.values(world.placement()).filter((node) => node === "-")).toHaveLength(1);
+    await world.remove("Application", "shop", "shop");
+    await world.node("c1");
+    const node = world.store.get("EdgeNode", "", "c1");
+    if (node === undefined) throw new Error("it was put");
+    await world.put({
+      ...node,
+      status: { ...node.status, inventory: { ...inventory(), hardwareId: "orin" } },
+    });
+    for (let i = 0; i < 3; i++) {
+      await controller.pass();
+      await controller.pass();
+      await agentsInstall(world);
+    }
+    expect(versions().slice(-2)).toEqual(["2.3.0", "2.3.0"]);
+    expect(world.assignment("web-api-0").spec.node).toBe("c1");
+  });
 });

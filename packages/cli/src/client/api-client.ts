@@ -182,7 +182,8 @@ const EXIT_CODES: Readonly<Record<number, CliErrorCode>> = {
 const MENDS: Partial<Record<CliErrorCode, string>> = {
   unauthorized:
     "the context's kubeconfig holds no valid token for this hub; take the one in its data directory",
-  conflict: "somebody changed it in between, or it is there already: read it again, then repeat",
+  conflict:
+    "if somebody changed it in between, or it is there already, read it again and repeat; if something rests on it, see to that first",
 };
 
 interface StatusFields {

@@ -211,11 +211,20 @@ export class Scheduler {
     };
     const { node, devices } = decision;
     const outcome =
-      node === undefined && want.kind === "move" ? (this.#stay(instance) ?? decision) : decision;
+      node === undefined && want.kind === "move" ? this.#remain(instance, decision) : decision;
     if (node !== undefined && stays === undefined)
       table.assign(id, node, { ...request, ...(devices === undefined ? {} : { devices }) });
     neighbours.enter(plan, component, outcome.node);
     return outcome;
+  }
+
+  /** No other node was found: it stays, as what it is asked to be now or as what it was. */
+  #remain(instance: WantedInstance, decision: Outcome): Outcome {
+    const { id, want } = instance;
+    const node = want.before?.spec.node;
+    if (want.stayAs === undefined || node === undefined) return this.#stay(instance) ?? decision;
+    this.mirror.restore(id);
+    return { ...decision, node };
   }
 
   /** What is asked for now on the node that it has; undefined when that has no room for it. */

@@ -48,7 +48,7 @@ export function completePlan(
 }
 
 function carryOut(draft: Draft, want: Want, decision: Outcome): void {
-  const { kind, before, target, why } = want;
+  const { kind, before, target, why, stayAs } = want;
   const stays = before !== undefined && decision.node === before.spec.node;
   if (kind === "refit" && stays) {
     const after = draft.rewrite(before, target, { devices: decision.devices });
@@ -57,8 +57,13 @@ function carryOut(draft: Draft, want: Want, decision: Outcome): void {
     return;
   }
   if (kind === "move" && stays) {
-    const message = `${why} and no other node fits; it stays there`;
-    stay(draft, before, target, { message, devices: decision.devices });
+    if (stayAs === undefined) {
+      const message = `${why} and no other node fits; it stays there`;
+      stay(draft, before, target, { message, devices: decision.devices });
+    } else {
+      const message = `${why} and no other node fits; it goes on as it was`;
+      stay(draft, before, stayAs, { message, devices: before.spec.devices });
+    }
     return;
   }
   draft.settle(before, target, decision, kind === "refit" ? misfitText(before, decision) : why);

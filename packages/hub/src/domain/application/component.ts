@@ -124,7 +124,7 @@ export function resolveComponent(
  */
 export function componentAsBefore(
   component: Component,
-  { spec: { desired: before } }: ObjectOf<"Assignment">,
+  { spec: { desired: before } }: Pick<ObjectOf<"Assignment">, "spec">,
   context: ComponentContext,
 ): ResolvedComponent {
   const { devices: _devices, ...desired } = before;

@@ -12,9 +12,10 @@ export interface Displacement {
   /**
    * `gone`: the node will not run it any more, or must not: leaves at once. `lost`: moves when another node fits, else
    * stays, for it may well run there. `asked`: somebody wants it elsewhere: moves in steps that keep the service up. `shared`:
-   * the division wants it on another site: moves in such steps when a node there fits, else stays.
+   * the division wants it on another site: moves in such steps when a node there fits, else stays. `misfit`: a release that it is to
+   * run with is not for this machine: moves in such steps when another node fits, else goes on as it was.
    */
-  readonly urgency: "gone" | "lost" | "asked" | "shared";
+  readonly urgency: "gone" | "lost" | "asked" | "shared" | "misfit";
   readonly reason: string;
 }
 
@@ -63,7 +64,7 @@ export function displacementOf(
   return rejection === undefined
     ? undefined
     : {
-        urgency: "asked",
+        urgency: rejection.filter === "Release" ? "misfit" : "asked",
         reason: `node ${node.name} no longer fits: ${rejection.filter} (${rejection.reason})`,
       };
 }

@@ -63,6 +63,8 @@ export interface Want {
   readonly before?: Assignment;
   /** Why it moves. */
   readonly why?: string;
+  /** `move`: what it stays as when no other node is found; absent: it gets the new spec where it is. */
+  readonly stayAs?: Target;
 }
 
 /** One Application, compared: what can be done at once, and what waits for a decision of the scheduler. */
@@ -328,30 +330,48 @@ const updatable =
 
 /** It is for us to choose when. */
 function isOptional(displacement: Displacement | undefined): boolean {
-  return displacement?.urgency === "asked" || displacement?.urgency === "shared";
+  return displacement !== undefined && OPTIONAL.includes(displacement.urgency);
 }
 
 function reloadMessage({ artifacts }: ResolvedComponent): string {
   return `new files without a restart: ${artifacts.map((a) => `${a.name} ${a.version}`).join(", ")}`;
 }
 
+const OPTIONAL: readonly Displacement["urgency"][] = ["asked", "shared", "misfit"];
+
 /** What each displacement comes to. */
-const WANT_OF = { gone: "leave", asked: "leave", lost: "move", shared: "move" } as const;
+const WANT_OF = {
+  gone: "leave",
+  asked: "leave",
+  lost: "move",
+  shared: "move",
+  misfit: "move",
+} as const;
+
+/** What an instance goes on as where nothing that is new can run. */
+function asBeforeOf({ input }: Planner, { spec }: Assignment): Target | undefined {
+  const { component: name, index } = spec;
+  const component = input.application.spec.components.find((c) => c.name === name);
+  return component && { component: componentAsBefore(component, { spec }, input), index };
+}
 
 function revise(
-  { draft, wants }: Planner,
+  planner: Planner,
   component: ResolvedComponent,
   { assignment, displacement, restarts, reloads, site }: Revision,
   isItsTurn: boolean,
 ): void {
+  const { draft, wants } = planner;
   const { name } = assignment.metadata;
   const target = targetOf(component, assignment.spec.index, site);
   if (assignment.spec.node === undefined) {
     wants.push({ kind: "place", name, target, before: assignment });
   } else if (displacement !== undefined) {
-    const { urgency, reason } = displacement;
+    const { urgency, reason: why } = displacement;
+    const stayAs = urgency === "misfit" ? asBeforeOf(planner, assignment) : undefined;
+    const kind = WANT_OF[urgency];
     if (!isOptional(displacement) || isItsTurn)
-      wants.push({ kind: WANT_OF[urgency], name, target, before: assignment, why: reason });
+      wants.push({ kind, name, target, before: assignment, why, ...(stayAs && { stayAs }) });
   } else if (!(restarts || reloads) || isItsTurn) {
     if (draft.isCurrent(assignment, target)) return;
     if (

@@ -101,7 +101,8 @@ function componentStatus(
   const count = (test: (a: ObjectOf<"Assignment">) => boolean): number =>
     assignments.filter(test).length;
   const waiting = assignments.find((a) => a.spec.node === undefined)?.status?.message;
-  const said = message ?? waiting ?? setbackText(assignments);
+  const kept = assignments.find((a) => isResolved(component) && isKeptBack(a, component));
+  const said = message ?? waiting ?? kept?.status?.message ?? setbackText(assignments);
   return {
     name: component.name,
     type: component.type,
@@ -123,6 +124,19 @@ function isUpdated(assignment: ObjectOf<"Assignment">, component: ResolvedCompon
     isUpToDate(assignment) &&
     specDigest === component.specDigest &&
     jsonEqual(artifacts, component.artifacts)
+  );
+}
+
+/** It has a node and is not asked to be what the component is now; its message says why. */
+function isKeptBack(
+  { spec, status }: ObjectOf<"Assignment">,
+  component: ResolvedComponent,
+): boolean {
+  return (
+    status?.message !== undefined &&
+    spec.node !== undefined &&
+    (spec.desired.specDigest !== component.specDigest ||
+      !jsonEqual(spec.desired.artifacts ?? [], component.artifacts))
   );
 }
 
