@@ -153,7 +153,7 @@ export class ArtifactService implements Service {
       }
     } finally {
       ended.abort(new DOMException("the service of artifacts ended", "AbortError"));
-      await Promise.all(this.#underWay.values());
+      await Promise.all([...this.#underWay.values(), this.#queue.idle()]);
     }
   }
 
@@ -175,11 +175,6 @@ export class ArtifactService implements Service {
       if (error instanceof AssertionError) throw error;
       log.error({ err: error }, "a look at artifacts failed; the next one tries again");
     }
-  }
-
-  /** Resolves when nothing is under way that a pass began, downloads aside. For those that drive it by hand. */
-  async idle(): Promise<void> {
-    await Promise.all(this.#underWay.values());
   }
 
   /** What cannot be read is fetched again: no reason to stop. */
@@ -279,6 +274,8 @@ export class ArtifactService implements Service {
     const releases = (desired.prestage ?? [])
       .filter((release) => release.files.some((file) => !blobs.has(file.sha256)))
       .map(releaseKey);
+    const retryAtBootMs = this.#failures.get("judge")?.retryAtBootMs ?? 0;
+    if (this.#deps.clock.bootMs() < retryAtBootMs) return;
     if (!this.#judgements.isDue(open, releases)) return;
     this.#begin("judge", () => this.#judgements.ask(desired, signal), signal);
   }

@@ -23,6 +23,7 @@ export interface WantedContent {
 interface UnderWay {
   readonly stop: AbortController;
   readonly isUrgent: boolean;
+  readonly done: PromiseWithResolvers<void>;
   doneBytes: number;
 }
 
@@ -56,7 +57,7 @@ export class FetchQueue {
 
   /** Everything that is wanted now, the most important first. Each content once. */
   want(contents: readonly WantedContent[], signal: AbortSignal): void {
-    const wanted = new Map(contents.map((content) => [content.file.sha256, content]));
+    const wanted = onceEach(contents);
     for (const [sha256, { isUrgent, stop }] of this.#underWay) {
       const now = wanted.get(sha256);
       // What has become urgent begins anew, where it was, without waiting for a window.
@@ -68,6 +69,11 @@ export class FetchQueue {
       for (const content of wanted.values())
         if (content.isUrgent === isUrgent && this.#hasRoom(isUrgent) && this.#isDue(content))
           void this.#fetch(content, signal);
+  }
+
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    await Promise.all([...this.#underWay.values()].map((fetch) => fetch.done.promise));
   }
 
   /** Bytes of a content that are here already, as far as is known. */
@@ -103,7 +109,7 @@ export class FetchQueue {
     const { bases, file, isUrgent } = content;
     const { length, sha256, target: path } = file;
     const stop = new AbortController();
-    const own: UnderWay = { stop, isUrgent, doneBytes: 0 };
+    const own: UnderWay = { stop, isUrgent, doneBytes: 0, done: Promise.withResolvers() };
     this.#underWay.set(sha256, own);
     const until = AbortSignal.any([signal, stop.signal]);
     const onProgress = (doneBytes: number): void => {
@@ -121,6 +127,7 @@ export class FetchQueue {
       }
     } finally {
       this.#underWay.delete(sha256);
+      own.done.resolve();
       onChange();
     }
   }
@@ -131,6 +138,17 @@ export class FetchQueue {
     const waitMs = FETCH_RETRY.baseMs / 2 + fullJitterMs(FETCH_RETRY, tries - 1, random);
     this.#failures.set(sha256, { code, message, tries, retryAtBootMs: clock.bootMs() + waitMs });
   }
+}
+
+/** Each content once: the first who wants it, and urgent when anybody cannot wait. */
+function onceEach(contents: readonly WantedContent[]): ReadonlyMap<string, WantedContent> {
+  const wanted = new Map<string, WantedContent>();
+  for (const content of contents) {
+    const first = wanted.get(content.file.sha256);
+    if (first === undefined || (content.isUrgent && !first.isUrgent))
+      wanted.set(content.file.sha256, content);
+  }
+  return wanted;
 }
 
 function noLonger(): DOMException {

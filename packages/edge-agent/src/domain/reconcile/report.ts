@@ -46,12 +46,12 @@ export function reportedState(facts: {
   ]
     .map((instance) => ({ ...instance, ...artifactsOf(instance.id) }))
     .sort((a, b) => (a.id < b.id ? -1 : 1));
-  const brief = instances.length > REPORTED_MESSAGES_MAX;
+  const isLong = instances.length > REPORTED_MESSAGES_MAX;
   const artifacts = facts.artifacts?.report();
   return {
     acceptedRevision: facts.desired?.revision ?? 0,
     convergedRevision: facts.convergedRevision,
-    instances: brief ? instances.map(withoutMessage) : instances,
+    instances: isLong ? instances.map(withoutMessage) : instances,
     ...(artifacts === undefined ? {} : { artifacts }),
   };
 }
