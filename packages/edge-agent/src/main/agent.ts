@@ -8,8 +8,9 @@ import { runServices } from "@flotilla/shared/platform/supervisor";
 import { Option } from "commander";
 import { agentConfig } from "./config.ts";
 import { agentProgram, DEFAULT_STATE_DIR, runProgram, stateDirOption } from "./flotilla-agent.ts";
+import type { AgentPlatform } from "./platform.ts";
 import { AGENT_VERSION } from "./version.ts";
-import { AGENT_METRICS, type AgentPlatform, joinFleet, openAgent } from "./wiring.ts";
+import { AGENT_METRICS, joinFleet, openAgent } from "./wiring.ts";
 
 function platformOf(logLevel: string): AgentPlatform {
   return {

@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Service } from "@flotilla/shared/kernel/service";
-import type { ReportedArtifacts } from "@flotilla/shared/model/artifact";
 import { nodeFiles } from "@flotilla/shared/platform/file-system";
 import { ensureDirectory } from "@flotilla/shared/platform/files";
 import { FileBlobs } from "../adapters/artifact-store/file-blobs.ts";
@@ -13,32 +12,17 @@ import { SlotTable } from "../adapters/store/slot-table.ts";
 import type { SqliteAgentStore } from "../adapters/store/sqlite-agent-store.ts";
 import { HostLockFiles } from "../adapters/update-lock/lock-file-reader.ts";
 import { type Activation, makeActivation } from "../app/artifact/activation.ts";
-import type { BlobFetcher, ByteSource } from "../app/artifact/ports.ts";
 import type { ArtifactQuestions } from "../app/delivery/link-source.ts";
 import type { CredentialStore } from "../app/link/ports.ts";
 import { makeNotify } from "../app/state/notices.ts";
 import type { AgentConfig } from "./config.ts";
 import { makeDelivery } from "./delivery-wiring.ts";
+import type { AgentPlatform } from "./platform.ts";
 import { makeTrust } from "./trust-wiring.ts";
-import type { AgentPlatform } from "./wiring.ts";
 
 /** Folder of contents, parts and slots in the state directory. */
 const ARTIFACTS_FOLDER = "artifacts";
 const FOLDER_MODE = 0o755;
-
-/** How bytes come to this node. */
-export interface DeliveryParts {
-  readonly fetcher: BlobFetcher;
-  /** Where trust metadata is asked for, in this order. */
-  readonly sources: () => readonly ByteSource[];
-  /** Contents that transfers go on with. */
-  readonly needed: () => ReadonlySet<string>;
-  /** Lets go of what came of files that nobody wants any more. */
-  readonly forget: (isWanted: (sha256: string) => boolean) => void;
-  /** Where other nodes of the site reach this node's blocks; undefined: it serves none. */
-  readonly peer: () => ReportedArtifacts["peer"];
-  readonly services: readonly Service[];
-}
 
 export interface ArtifactWiringDeps extends AgentPlatform {
   readonly store: SqliteAgentStore;

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { Service } from "@flotilla/shared/kernel/service";
 import type { ReportedArtifacts } from "@flotilla/shared/model/artifact";
 import { nodeDigests } from "@flotilla/shared/platform/delta/node-compressor";
 import { HttpSources } from "../adapters/artifact-http/http-sources.ts";
@@ -10,20 +11,33 @@ import { CronCalendar } from "../adapters/cron/cron-calendar.ts";
 import { ThreadPatchWorker } from "../adapters/patch-worker/thread-patch-worker.ts";
 import type { SqliteAgentStore } from "../adapters/store/sqlite-agent-store.ts";
 import { SqliteTransferTable } from "../adapters/store/transfer-table.ts";
-import type { LocalBlobs } from "../app/artifact/ports.ts";
+import type { BlobFetcher, ByteSource, LocalBlobs } from "../app/artifact/ports.ts";
 import { Bandwidth } from "../app/delivery/bandwidth.ts";
 import { ArtifactDelivery } from "../app/delivery/delivery.ts";
 import { HubRoute } from "../app/delivery/hub-route.ts";
 import { type ArtifactQuestions, LinkSource } from "../app/delivery/link-source.ts";
 import type { CredentialStore } from "../app/link/ports.ts";
 import { makeNotify } from "../app/state/notices.ts";
-import type { DeliveryParts } from "./artifact-wiring.ts";
 import type { AgentConfig } from "./config.ts";
 import { type PeerAddresses, peerAddresses } from "./peer-address.ts";
-import type { AgentPlatform } from "./wiring.ts";
+import type { AgentPlatform } from "./platform.ts";
 
 /** Memory that a patch may take. */
 const PATCH_MEMORY_BYTES: number = 64 * 1024 * 1024;
+
+/** How bytes come to this node. */
+interface DeliveryParts {
+  readonly fetcher: BlobFetcher;
+  /** Where trust metadata is asked for, in this order. */
+  readonly sources: () => readonly ByteSource[];
+  /** Contents that transfers go on with. */
+  readonly needed: () => ReadonlySet<string>;
+  /** Lets go of what came of files that nobody wants any more. */
+  readonly forget: (isWanted: (sha256: string) => boolean) => void;
+  /** Where other nodes of the site reach this node's blocks; undefined: it serves none. */
+  readonly peer: () => ReportedArtifacts["peer"];
+  readonly services: readonly Service[];
+}
 
 interface Deps extends AgentPlatform {
   readonly store: SqliteAgentStore;

@@ -10,8 +10,8 @@ import type { Reconciler } from "../app/reconcile/reconciler.ts";
 import type { Artifacts } from "./artifact-wiring.ts";
 import type { AgentConfig } from "./config.ts";
 import { socketPathOf } from "./flotilla-agent.ts";
+import type { AgentPlatform } from "./platform.ts";
 import { AGENT_VERSION } from "./version.ts";
-import type { AgentPlatform } from "./wiring.ts";
 
 /** Makes what answers on the agent's own socket. */
 export function makeLocalApi(

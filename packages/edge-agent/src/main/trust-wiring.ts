@@ -11,7 +11,7 @@ import { MetadataTrustGate } from "../app/artifact/trust-gate.ts";
 import { TrustMetadata, type TrustRootErrorCode } from "../app/artifact/trust-metadata.ts";
 import { TrustWatch, type TrustWatchDeps } from "../app/artifact/trust-watch.ts";
 import type { AgentConfig } from "./config.ts";
-import type { AgentPlatform } from "./wiring.ts";
+import type { AgentPlatform } from "./platform.ts";
 
 /** 2026-11-25: when this program was written. No time before it is believed. */
 const PROGRAM_MS = 1_795_564_800_000;

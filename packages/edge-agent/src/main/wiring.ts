@@ -1,10 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { must } from "@flotilla/shared/kernel/assert";
-import type { Clock } from "@flotilla/shared/kernel/clock";
 import { CodedError } from "@flotilla/shared/kernel/errors";
 import { type Random, randomHex } from "@flotilla/shared/kernel/random";
-import type { Log, MetricDefinition, Metrics, Service } from "@flotilla/shared/kernel/service";
+import type { MetricDefinition, Service } from "@flotilla/shared/kernel/service";
 import {
   ensureDirectory,
   readFileIfExists,
@@ -50,6 +49,7 @@ import { hardwareIdOf, makeArtifacts } from "./artifact-wiring.ts";
 import type { AgentConfig } from "./config.ts";
 import { socketPathOf } from "./flotilla-agent.ts";
 import { makeLocalApi } from "./local-wiring.ts";
+import type { AgentPlatform } from "./platform.ts";
 import { AGENT_VERSION } from "./version.ts";
 
 /** Every metric of the agent; docs/metrics.md lists them. */
@@ -72,14 +72,6 @@ const AGENT_ID_BYTES = 16;
 const MQTTS_PORT = 8883;
 /** File of the store in the state directory. */
 const DATABASE_NAME = "agent.db";
-
-/** What the process gives to everything. */
-export interface AgentPlatform {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly metrics: Metrics & { text(): Promise<string> };
-}
 
 /** An agent that is ready to run. */
 export interface Agent {
