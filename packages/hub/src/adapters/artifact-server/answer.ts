@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
-import type { FileHandle } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServedPath } from "../../domain/artifact/served-path.ts";
-import { readFully } from "../artifact-store/served-file.ts";
+import type { ServedFile } from "../artifact-store/served-file.ts";
 import { PIECE_BYTES } from "./limits.ts";
 import type { ServedOutcome } from "./messages.ts";
 import type { PieceCache } from "./pieces.ts";
@@ -33,8 +32,7 @@ export function refuse(
 /** What is sent of what. */
 interface Sending {
   readonly path: ServedPath;
-  readonly file: FileHandle;
-  readonly totalBytes: number;
+  readonly file: ServedFile;
 }
 
 /** Answers GET and HEAD for a file that is there. Resolves with how it ended and how many bytes of it were sent. */
@@ -44,7 +42,7 @@ export async function answerFile(
   deps: { readonly cache: PieceCache; readonly pieceMsMax: number },
 ): Promise<{ readonly outcome: ServedOutcome; readonly bytes: number }> {
   const { request, response } = exchange;
-  const { totalBytes } = sending;
+  const totalBytes = sending.file.bytes;
   const etag = `"${await tagOf(sending)}"`;
   const headers = {
     etag,
@@ -97,7 +95,7 @@ async function send(
     const wanted = Math.min(PIECE_BYTES - inPiece, stretch.length - sent);
     const bytes =
       name === undefined
-        ? await readFully(file, Buffer.allocUnsafe(wanted), at)
+        ? await file.read(Buffer.allocUnsafe(wanted), at)
         : (await deps.cache.piece(name, (at - inPiece) / PIECE_BYTES, file)).subarray(
             inPiece,
             inPiece + wanted,
@@ -132,9 +130,9 @@ function write(response: ServerResponse, bytes: Uint8Array, msMax: number): Prom
 }
 
 /** Names the bytes: their digest, or that of the manifest which binds them. */
-async function tagOf({ path, file, totalBytes }: Sending): Promise<string> {
+async function tagOf({ path, file }: Sending): Promise<string> {
   if (path.kind !== "metadata") return path.sha256;
-  const bytes = await readFully(file, Buffer.allocUnsafe(totalBytes), 0);
+  const bytes = await file.read(Buffer.allocUnsafe(file.bytes), 0);
   return createHash("sha256").update(bytes).digest("hex");
 }
 

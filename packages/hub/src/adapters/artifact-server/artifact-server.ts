@@ -190,17 +190,17 @@ export class ArtifactServer {
   }
 
   async #serve({ request, response }: Exchange, path: ServedPath): Promise<void> {
-    const opened = await openServed(this.#options.layout, path);
-    if (opened === undefined) return this.#notFound(response, path.kind);
+    const file = openServed(this.#options.layout, path);
+    if (file === undefined) return this.#notFound(response, path.kind);
     try {
       const { outcome, bytes } = await answerFile(
         { request, response },
-        { path, file: opened.file, totalBytes: opened.bytes },
+        { path, file },
         { cache: this.#cache, pieceMsMax: this.#options.limits.pieceMsMax },
       );
       this.#deps.counters.served(path.kind, outcome, bytes);
     } finally {
-      await opened.file.close();
+      file.close();
     }
   }
 

@@ -1,6 +1,5 @@
-import type { FileHandle } from "node:fs/promises";
 import { LRUCache } from "lru-cache";
-import { readFully } from "../artifact-store/served-file.ts";
+import type { ServedFile } from "../artifact-store/served-file.ts";
 import { PIECE_BYTES } from "./limits.ts";
 
 /**
@@ -19,11 +18,11 @@ export class PieceCache {
   }
 
   /** The piece with this number. `name` says which file it is, for ever. */
-  async piece(name: string, number: number, file: FileHandle): Promise<Uint8Array> {
+  async piece(name: string, number: number, file: ServedFile): Promise<Uint8Array> {
     const key = `${name} ${number}`;
     const known = this.#pieces.get(key);
     if (known !== undefined) return known;
-    const reading = readFully(file, Buffer.allocUnsafeSlow(PIECE_BYTES), number * PIECE_BYTES);
+    const reading = file.read(Buffer.allocUnsafeSlow(PIECE_BYTES), number * PIECE_BYTES);
     this.#pieces.set(key, reading);
     // A failure is nobody's but who asked now.
     reading.catch(() => this.#pieces.delete(key));
