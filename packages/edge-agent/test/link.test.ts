@@ -571,7 +571,7 @@ const BYTES_GET = {
 } as const;
 const ARTIFACT_GET: Question = {
   kind: "artifact-get",
-  body: { target: "a".repeat(64), bases: [], memoryBytes: 1, failed: [] },
+  body: { target: "a".repeat(64), bases: [], memoryBytes: 1, isUrgent: true, failed: [] },
 };
 
 function asking(timeoutMs = 10_000) {

@@ -120,6 +120,7 @@ async function offered(
       target: sha(target),
       bases: bases.map(sha),
       memoryBytes: 2 ** 28,
+      isUrgent: false,
       failed: [],
     };
     const message = await asking.ask("artifact-get", request);

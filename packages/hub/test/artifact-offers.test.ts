@@ -12,7 +12,7 @@ import {
   QUESTIONS_OF_NODE_MAX,
 } from "../src/app/artifact/questions.ts";
 import { changeOf } from "../src/app/control/change.ts";
-import { SMALL_MEMORY_BYTES, WAIT_MS_MIN } from "../src/domain/artifact/choice.ts";
+import { SMALL_MEMORY_BYTES, WAIT_MS_MAX, WAIT_MS_MIN } from "../src/domain/artifact/choice.ts";
 import { deltasOf } from "../src/domain/artifact/choice-report.ts";
 import {
   asks,
@@ -116,6 +116,18 @@ describe("an offer", () => {
     await make("old>newer/fast", 60_000);
     const direct = await scene.offers.offerTo(NODE, asks("newer", ["old"]));
     expect(direct.steps).toMatchObject([{ base: sha("old"), makes: sha("newer") }]);
+  });
+
+  test("of what no instance waits for is the delta, however long that takes to make within ten minutes", async () => {
+    const calm = asks("new", ["old"], { isUrgent: false });
+    await scene.offers.offerTo(NODE, calm);
+    await make(">new/fast", 900_000);
+    await scene.clock.advance(WAIT_MS_MAX / 2);
+    expect((await scene.offers.offerTo(NODE, calm)).status).toBe("pending");
+    expect((await scene.offers.offerTo(NODE, asks("new", ["old"]))).status).toBe("ready");
+    await make("old>new/fast", 50_000);
+    const offer = await scene.offers.offerTo(NODE, calm);
+    expect(offer.steps).toMatchObject([{ base: sha("old"), payloadLength: 50_000 }]);
   });
 
   test("waits for a delta no longer than the whole file would take", async () => {

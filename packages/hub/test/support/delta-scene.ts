@@ -262,6 +262,7 @@ export function asks(target: string, bases: readonly string[], over: Partial<Art
     target: sha(target),
     bases: bases.map(sha),
     memoryBytes: 2 ** 30,
+    isUrgent: true,
     failed: [],
     ...over,
   } satisfies ArtifactGet;

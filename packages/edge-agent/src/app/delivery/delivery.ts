@@ -127,6 +127,7 @@ export class ArtifactDelivery implements BlobFetcher {
           sha256,
           lengthBytes: length,
           bases: [...new Set([...job.callers].flatMap((caller) => caller.bases))],
+          isUrgent,
           onProgress: (doneBytes, totalBytes) => {
             for (const caller of job.callers) caller.onProgress(doneBytes, totalBytes);
           },

@@ -70,6 +70,8 @@ export interface DownloadRequest {
   readonly sha256: string;
   readonly lengthBytes: number;
   readonly bases: readonly string[];
+  /** Asked before each question: an instance may come to wait for it meanwhile. */
+  readonly isUrgent: () => boolean;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
   /** Resolves when this download may go on: called before each question and each piece. */
   readonly gate: (signal: AbortSignal) => Promise<void>;
@@ -184,11 +186,12 @@ export class Download {
   }
 
   #ask(): Promise<ArtifactOffer> {
-    const { sha256, bases, signal } = this.#request;
+    const { sha256, bases, isUrgent, signal } = this.#request;
     const request = {
       target: sha256,
       bases: bases.filter((base) => this.#deps.blobs.has(base)).slice(0, BASES_MAX),
       memoryBytes: this.#options.memoryBytes,
+      isUrgent: isUrgent(),
       failed: [...failedManifests(this.#transfer)],
     };
     return this.#deps.link.offer(request, signal);

@@ -78,7 +78,11 @@ export class Offers {
     };
     const underWay = this.#begin(wish);
     const found = this.#choose(wish);
-    const pendingMs = this.#pendingMs({ nodeId, wish, site }, found?.choice, underWay);
+    const pendingMs = this.#pendingMs(
+      { nodeId, wish, site, isUrgent: request.isUrgent },
+      found?.choice,
+      underWay,
+    );
     if (found === undefined || pendingMs !== undefined) {
       const retryAfterMs = pendingMs ?? RETRY_MS_MAX;
       this.#noteWaiting(nodeId, target);
@@ -150,7 +154,12 @@ export class Offers {
 
   /** How long the node is to wait; undefined when it is to take what there is. */
   #pendingMs(
-    of: { nodeId: string; wish: Wish; site: ObjectOf<"Site"> | undefined },
+    of: {
+      nodeId: string;
+      wish: Wish;
+      site: ObjectOf<"Site"> | undefined;
+      isUrgent: boolean;
+    },
     choice: Choice | undefined,
     underWay: readonly DeltaWork[],
   ): number | undefined {
@@ -167,7 +176,7 @@ export class Offers {
     const since = this.#waiting.get(waitingKey(of.nodeId, of.wish.target));
     const isWorthIt = isWorthWaiting({
       fullBytes: choice.bytes,
-      isMetered: of.wish.isMetered,
+      isPatient: of.wish.isMetered || !of.isUrgent,
       bytesPerSecond: speedOf(of.site),
       waitedMs: since === undefined ? 0 : clock.bootMs() - since.sinceBootMs,
       expectedMs,

@@ -191,15 +191,15 @@ test("a large file lies ready as it is at once and coded later; a very large one
 test("a node waits as long as the whole file would take, on a metered link longer, for a small file never", () => {
   const about = {
     fullBytes: 50_000_000,
-    isMetered: false,
+    isPatient: false,
     bytesPerSecond: 1_000_000,
     waitedMs: 0,
     expectedMs: 50_000,
   };
   expect(isWorthWaiting(about)).toBe(true);
   expect(isWorthWaiting({ ...about, waitedMs: 1 })).toBe(false);
-  expect(isWorthWaiting({ ...about, waitedMs: 1, isMetered: true })).toBe(true);
-  expect(isWorthWaiting({ ...about, isMetered: true, waitedMs: WAIT_MS_MAX })).toBe(false);
+  expect(isWorthWaiting({ ...about, waitedMs: 1, isPatient: true })).toBe(true);
+  expect(isWorthWaiting({ ...about, isPatient: true, waitedMs: WAIT_MS_MAX })).toBe(false);
   expect(isWorthWaiting({ ...about, bytesPerSecond: undefined })).toBe(true);
   const small = { ...about, fullBytes: WAIT_FULL_BYTES_MIN, expectedMs: WAIT_MS_MIN };
   expect(isWorthWaiting(small)).toBe(true);

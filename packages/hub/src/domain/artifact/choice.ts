@@ -192,11 +192,12 @@ function totalOf(steps: readonly MadeDelta[]): number {
 
 /**
  * Whether a node should ask again for a delta that is being made instead of fetching the whole file now. It pays while it takes no
- * longer than the whole file would on its link; on a link that costs by the byte, up to WAIT_MS_MAX.
+ * longer than the whole file would on its link; where bytes count for more than time, up to WAIT_MS_MAX.
  */
 export function isWorthWaiting(about: {
   readonly fullBytes: number;
-  readonly isMetered: boolean;
+  /** The link costs by the byte, or nothing waits: what runs goes on as it is meanwhile. */
+  readonly isPatient: boolean;
   readonly bytesPerSecond: number | undefined;
   /** Since this node first asked. */
   readonly waitedMs: number;
@@ -206,7 +207,7 @@ export function isWorthWaiting(about: {
   if (about.fullBytes < WAIT_FULL_BYTES_MIN) return false;
   const perSecond = about.bytesPerSecond ?? LINK_BYTES_PER_SECOND_ASSUMED;
   const linkMs = (about.fullBytes / perSecond) * 1_000;
-  const patienceMs = about.isMetered
+  const patienceMs = about.isPatient
     ? WAIT_MS_MAX
     : Math.min(WAIT_MS_MAX, Math.max(WAIT_MS_MIN, linkMs));
   return about.waitedMs + about.expectedMs <= patienceMs;

@@ -9,6 +9,8 @@ export const ArtifactGet = Type.Object({
   bases: Type.Array(Sha256Hex, { maxItems: 16 }),
   /** Memory that the node can spare for a patch, bytes above the agent's own. */
   memoryBytes: Type.Integer({ minimum: 0 }),
+  /** An instance cannot run without it: the hub answers with what is ready, and makes nobody wait for a smaller way. */
+  isUrgent: Type.Boolean(),
   /** Manifests (by SHA-256) that failed here: something else, please. */
   failed: Type.Array(Sha256Hex, { maxItems: 16 }),
 });
