@@ -47,7 +47,7 @@ export interface NodeOptions {
 }
 
 /** `applyDelta` in this thread, so that a test can see it and cut it. */
-export class TestPatches implements PatchWorker {
+class TestPatches implements PatchWorker {
   /** Called with each step's firstBlock. */
   readonly firstBlocks: number[] = [];
   /** Called after each block that is on disk; throws to cut there. */
