@@ -1,6 +1,6 @@
 import type { Operation, Survival } from "@flotilla/shared/testing/crash-files";
 import { SeededRandom } from "@flotilla/shared/testing/seeded-random";
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test, vi } from "vitest";
 import { PowerNode } from "../../../test/support/power-node.ts";
 
 /**
@@ -10,6 +10,9 @@ import { PowerNode } from "../../../test/support/power-node.ts";
 
 let operations: readonly Operation[] = [];
 let changing: readonly number[] = [];
+
+// A sweep takes some seconds, and many times that on a machine that does other things too.
+vi.setConfig({ testTimeout: 300_000 });
 
 beforeAll(async () => {
   const node = new PowerNode();

@@ -1,15 +1,14 @@
 import type { FileSystem } from "@flotilla/shared/platform/file-system";
 import type { CrashFiles, Fault, Operation, Survival } from "@flotilla/shared/testing/crash-files";
 import { SeededRandom } from "@flotilla/shared/testing/seeded-random";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { CrashNode, isCut, memoryStore } from "../../../test/support/crash-node.ts";
 
-/** Ways in which a cut may leave the disk, each tried at each operation: strictest, mildest, and two in between. */
+/** Ways in which a cut may leave the disk, each tried at each operation: strictest, mildest, and one in between. */
 const SURVIVALS: readonly ((at: number) => Survival)[] = [
   () => "synced",
   () => "all",
   (at) => new SeededRandom(at),
-  (at) => new SeededRandom(1_000_000 + at),
 ];
 /** A failure that is over is over after so many further tries. */
 const TRIES_MAX = 4;
@@ -17,6 +16,9 @@ const TRIES_MAX = 4;
 const STORE = memoryStore();
 const freshNode = (): CrashNode => new CrashNode(STORE);
 let operations: readonly Operation[] = [];
+
+// A sweep takes some seconds, and many times that on a machine that does other things too.
+vi.setConfig({ testTimeout: 300_000 });
 
 beforeAll(async () => {
   const node = freshNode();
@@ -72,7 +74,7 @@ describe("download, apply, complete, prepare, switch, commit and roll back", () 
       // Before an operation is after the one before it, but for those that fail; only a write can be torn.
       const points = changing().filter((at) => when !== "torn" || operations[at]?.name === "write");
       for (const at of points)
-        for (const survivalAt of when === "before" ? SURVIVALS.slice(2) : SURVIVALS) {
+        for (const survivalAt of when === "before" ? SURVIVALS.slice(-1) : SURVIVALS) {
           const node = freshNode();
           expect(isCut(await until(node, { kind: "cut", at, when }))).toBe(true);
           for (const what of await afterCut(node, survivalAt(at)))
