@@ -9,6 +9,7 @@ import { messageOf } from "@flotilla/shared/kernel/errors";
 import { makeBigPair } from "./delta/big.ts";
 import { layoutsOf } from "./delta/layouts.ts";
 import { filesOf, lay, type Manifest, type Pair, readManifestFile } from "./delta/manifest.ts";
+import { nativeEstimate } from "./delta/native.ts";
 import { peersHere, runPeer, sha256Of } from "./delta/peers.ts";
 import { type Alone, type Measured, type Row, reportText, type Skipped } from "./delta/report.ts";
 import { runTask, type TaskPaths } from "./delta/tasks.ts";
@@ -19,6 +20,7 @@ const USAGE = `npm run bench:delta -- --manifest FILE [options]
   --pairs ID,…      only these (default: all)
   --profiles P,…    fast, slow (default both; the second differs for weights only)
   --big-mb N        instead of a manifest: a made model of N megabytes, an eighth of it changed
+  --native Q        instead: what releases made as base plus an update in steps of Q (0.25 …) times its size would cost, for fp32
   --no-codecs       leave out what each codec makes alone
   --no-peers        leave out bsdiff, xdelta3 and zstd
   --json            prints JSON instead of a table`;
@@ -33,6 +35,7 @@ async function main(): Promise<void> {
       manifest: { type: "string" },
       pairs: { type: "string" },
       "big-mb": { type: "string" },
+      native: { type: "string" },
       profiles: { type: "string", default: PROFILES.join(",") },
       codecs: { type: "boolean", default: true },
       peers: { type: "boolean", default: true },
@@ -46,6 +49,11 @@ async function main(): Promise<void> {
   }
   if (values.manifest === undefined) throw new Error(`--manifest is missing\n${USAGE}`);
   const manifest = readManifestFile(values.manifest);
+  if (values.native !== undefined) {
+    const pairs = chosen(manifest, values.pairs?.split(","));
+    await reportNative(pairs, manifest, Number(values.native));
+    return;
+  }
   const profiles = values.profiles.split(",").map(profileOf);
   const peers = values.peers ? await peersHere() : [];
   const rows: Row[] = [];
@@ -78,6 +86,23 @@ function profileOf(name: string): Profile {
   if (profile === undefined)
     throw new Error(`profile ${name} is unknown; there are ${PROFILES.join(", ")}`);
   return profile;
+}
+
+async function reportNative(
+  pairs: readonly Pair[],
+  manifest: Manifest,
+  share: number,
+): Promise<void> {
+  if (!(share > 0)) throw new Error(`--native is a number above 0\n${USAGE}`);
+  for (const pair of pairs.filter((p) => p.dtype === "fp32")) {
+    const files = await filesOf(pair, manifest.folder, CACHE);
+    if (typeof files === "string") continue;
+    const found = nativeEstimate(files, layoutsOf(pair, files), share);
+    const error = `${(100 * found.relativeError).toFixed(1)} % of the update lost`;
+    console.log(
+      `${pair.id}: ${found.bytes} B, ${found.bitsPerWeight.toFixed(2)} bits a weight, ${error}`,
+    );
+  }
 }
 
 /** Memory of patching does not grow with the file: a file that nobody keeps in a repository shows it. */
