@@ -174,11 +174,7 @@ export function newRepository(): TufRepository {
   return repository;
 }
 
-function artifactOf(
-  repository: TufRepository,
-  name: string,
-  counter: number,
-): DesiredArtifact {
+function artifactOf(repository: TufRepository, name: string, counter: number): DesiredArtifact {
   const files = releaseOf(name, counter).map(({ path }) => {
     const { length, sha256 } = repository.wanted(path);
     return { path: path.split("/").slice(3).join("/"), target: path, length, sha256 };
