@@ -170,6 +170,31 @@ test.each(["USR1", "USR2", "HUP", "ALRM"])(
   },
 );
 
+test.each([false, true])(
+  "a workload is told of something, with a recorder before it: %s, and neither recorder nor child ends of it",
+  async (recordExit) => {
+    const { runtime, store } = agent();
+    // Where no recorder stands before it the child, which does not listen, must not hear of it.
+    const child = recordExit ? "" : "sleep 300 & ";
+    const script = `trap 'echo told' USR1; ${child}echo up; while :; do sleep 0.05; done`;
+    const started = start(runtime, { command: ["sh", "-c", script] }, { recordExit });
+    const process = must(started.ok ? started.process : undefined, "it starts");
+    const output = (): string => runtime.readLog({ instanceId: "i", tailLines: 10 })?.text ?? "";
+    await until("its start", () => output() === "up\n");
+    const before = runtime.findAll().length;
+    runtime.tell([process], { signal: "SIGUSR1", recordsExit: recordExit });
+    await until("the signal to be heard", () => output().includes("told\n"));
+    expect(runtime.isAlive(process)).toBe(true);
+    if (!recordExit) await until("its child", () => runtime.findAll().length >= before);
+    runtime.tell([{ ...process, startTicks: process.startTicks + 1 }], {
+      signal: "SIGUSR1",
+      recordsExit: recordExit,
+    });
+    expect(output().match(/told/g)).toHaveLength(1);
+    store.close();
+  },
+);
+
 test("NODE_OPTIONS of a workload are not the recorder's", async () => {
   const { runtime, store } = agent();
   runtime.start({

@@ -111,6 +111,38 @@ test("a start waits for its devices while another run, or one that no record nam
   ]);
 });
 
+test("what is held back of the desired state is said where nothing else is to be done", () => {
+  const record = running();
+  const hold = { reason: "ArtifactsPending", message: "detector 2: 40 %" } as const;
+  const held = { records: [record], holds: new Map([["web", hold]]) };
+  const wait = { kind: "wait", id: "web", ...hold };
+  expect(plan(input({ ...held, observed: seen(record) }))).toEqual([wait]);
+  // It has never run: there is nothing to go on with.
+  expect(plan(input({ wanted: [], holds: held.holds }))).toEqual([wait]);
+  // Its run has ended: that comes first.
+  expect(plan(input(held))).toMatchObject([{ kind: "record-exit", id: "web" }]);
+});
+
+test("a start whose files are not known to be right waits, and what runs goes on", () => {
+  const record = running();
+  const hold = { reason: "ArtifactsPending", message: "its files are being checked" } as const;
+  const startHolds = new Map([["web", hold]]);
+  expect(plan(input({ startHolds }))).toEqual([{ kind: "wait", id: "web", ...hold }]);
+  expect(plan(input({ startHolds, records: [record], observed: seen(record) }))).toEqual([]);
+});
+
+test("a run that no record names is left alone while what would take its place is not there yet", () => {
+  const process = { container: "main", pid: 7, startTicks: 1, bootId: "b1" };
+  const found = { ...process, instanceId: "web", runId: "r9", specDigest: "old", leadsGroup: true };
+  const orphans = [{ instanceId: "web", runId: "r9", specDigest: "old", processes: [found] }];
+  const hold = { reason: "ArtifactsPending", message: "downloading" } as const;
+  const holds = new Map([["web", hold]]);
+  expect(plan(input({ wanted: [], orphans, holds }))).toEqual([
+    { kind: "wait", id: "web", ...hold },
+  ]);
+  expect(plan(input({ wanted: [], orphans }))).toMatchObject([{ kind: "signal-orphan" }]);
+});
+
 test("what a run was started from names its devices, in any order", () => {
   fc.assert(
     fc.property(
