@@ -168,19 +168,36 @@ describe("the prestager", () => {
       ...deployment("api", 1, { rest: { dependsOn: ["db"] } }),
       artifacts: [{ name: "labels", version: "1.0.0" }],
     };
+    // Further down the chain, and for hardware that is not there.
+    const constraints = { hardwareIds: ["orin"] };
+    await putRelease(world, releaseSpec("index", "1.0.0", 1));
+    await putRelease(world, releaseSpec("codec", "1.0.0", 1, { constraints }));
+    const behind = (name: string, artifact: string) => ({
+      ...deployment(name, 1, { rest: { dependsOn: ["api"] } }),
+      artifacts: [{ name: artifact, version: "1.0.0" }],
+    });
     const onA = { placement: { siteAffinity: { siteNames: ["a"] } } };
     await world.apply("Application", "shop", {
-      components: [deployment("db", 1, { rest: onA }), waiting],
+      components: [
+        deployment("db", 1, { rest: onA }),
+        waiting,
+        behind("search", "index"),
+        behind("video", "codec"),
+      ],
     });
     await world.settle();
     expect(world.placement()).toEqual({ "web-api-0": "a1", "shop-db-0": "a1" });
     const hub = make();
     await hub.prestager.pass();
-    expect([heldBy(hub, "a1"), heldBy(hub, "b1")]).toEqual([["labels 1.0.0"], ["detector 2.3.0"]]);
-    expect(hub.metrics.value("flotilla_hub_prestaged_releases", { cause: "dependency" })).toBe(2);
+    expect([heldBy(hub, "a1"), heldBy(hub, "b1")]).toEqual([
+      ["index 1.0.0", "labels 1.0.0"],
+      ["detector 2.3.0"],
+    ]);
+    expect(hub.metrics.value("flotilla_hub_prestaged_releases", { cause: "dependency" })).toBe(3);
     await world.converge();
     await hub.prestager.pass();
-    expect(heldBy(hub, "a1")).toEqual([]);
+    // What was waited for is placed: it is asked of its own node, as what runs there.
+    expect(heldBy(hub, "a1")).not.toContain("labels 1.0.0");
   });
 
   test("learns how busy a site is from what its nodes report, and writes it once an hour", async () => {
