@@ -184,9 +184,9 @@ export class ArtifactNode {
   }
 
   /** Somebody writes to an installed file. */
-  damage(id: string, name = "detector"): void {
-    const current = must(this.#parts.disk.current(id), "something is installed");
-    const fd = this.disk.open(`${ROOT}/slots/${id}/${current}/${name}/model.bin`, "update");
+  damage(id: string, options: { readonly slot?: "a" | "b" } = {}): void {
+    const slot = options.slot ?? must(this.#parts.disk.current(id), "something is installed");
+    const fd = this.disk.open(`${ROOT}/slots/${id}/${slot}/detector/model.bin`, "update");
     this.disk.write(fd, new TextEncoder().encode("XX"), 0);
     this.disk.fsync(fd);
     this.disk.close(fd);

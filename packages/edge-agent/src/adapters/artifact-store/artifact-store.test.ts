@@ -308,6 +308,13 @@ describe("slots", () => {
     expect(readBytes).toBeLessThan(1_000);
     expect(await slots.intact("i", "b", files)).toEqual({ kind: "absent" });
     expect(await slots.intact("i", "a", files.slice(1))).toEqual({ kind: "absent" });
+    expect(slots.isUntouched("i", "a", files)).toBe(true);
+    expect(slots.isUntouched("i", "b", files)).toBe(false);
+    utimesSync(join(root, "slots/i/a/m/y"), 9, 9);
+    expect(slots.isUntouched("i", "a", files)).toBe(false);
+    // Nothing but its time has changed.
+    expect(await slots.intact("i", "a", files)).toEqual({ kind: "intact" });
+    expect(slots.isUntouched("i", "a", files)).toBe(true);
   });
 
   test("after the loss of the database a half is read once, and its contents are known again", async () => {

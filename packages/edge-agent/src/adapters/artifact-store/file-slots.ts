@@ -1,4 +1,5 @@
 import { dirname, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { CodedError, messageOf } from "@flotilla/shared/kernel/errors";
 import type { Log } from "@flotilla/shared/kernel/service";
 import {
@@ -68,7 +69,7 @@ export class FileSlots implements SlotDisk {
     try {
       ensureFolder(this.#files, this.#root, dirname(this.#root), FOLDER_MODE);
       ensureFolder(this.#files, folder, this.#root, FOLDER_MODE);
-      this.#build(fresh, files);
+      await this.#build(fresh, files);
       this.#retire(folder, slot);
       this.#files.rename(fresh, join(folder, slot));
       this.#files.syncFolder(folder);
@@ -114,15 +115,22 @@ export class FileSlots implements SlotDisk {
   }
 
   async intact(slotKey: string, slot: SlotName, files: readonly SlotFile[]): Promise<SlotCheck> {
-    const content = this.#content(slotKey, slot);
-    if (content.kind === "absent" || !sameFiles(content.files, files)) return { kind: "absent" };
+    const shape = this.#shapeOf(slotKey, slot, files);
+    if (shape.kind !== "intact") return shape;
     const folder = join(this.#folder(slotKey), slot);
-    for (const path of foldersOf(files))
-      if (this.#files.lookUp(join(folder, path))?.kind !== "folder")
-        return { kind: "altered", path };
     for (const { path, sha256 } of files)
       if (!(await this.#isIntact(join(folder, path), sha256))) return { kind: "altered", path };
     return { kind: "intact" };
+  }
+
+  isUntouched(slotKey: string, slot: SlotName, files: readonly SlotFile[]): boolean {
+    const folder = join(this.#folder(slotKey), slot);
+    return (
+      this.#shapeOf(slotKey, slot, files).kind === "intact" &&
+      files.every(({ path, sha256 }) =>
+        this.#blobs.isSealed(sha256, this.#files.lookUp(join(folder, path))),
+      )
+    );
   }
 
   sweep(keep: ReadonlySet<string>): void {
@@ -146,8 +154,8 @@ export class FileSlots implements SlotDisk {
     return join(this.#root, fileNameOf(slotKey));
   }
 
-  /** Makes everything of a half under another name; durable when it returns. */
-  #build(fresh: string, files: readonly SlotFile[]): void {
+  /** Makes everything of a half under another name; durable when it resolves. Whoever shares the event loop gets a turn after each folder. */
+  async #build(fresh: string, files: readonly SlotFile[]): Promise<void> {
     removeTree(this.#files, fresh);
     this.#files.mkdir(fresh, FOLDER_MODE);
     const folders = foldersOf(files).map((path) => join(fresh, path));
@@ -164,7 +172,10 @@ export class FileSlots implements SlotDisk {
       writeAll(this.#files, fd, text, 0);
       this.#files.fsync(fd);
     });
-    for (const path of [...folders.toReversed(), fresh]) this.#files.syncFolder(path);
+    for (const path of [...folders.toReversed(), fresh]) {
+      this.#files.syncFolder(path);
+      await setImmediate();
+    }
   }
 
   /** Takes the name of what is in a half now; its files go when the next one stands. */
@@ -193,6 +204,17 @@ export class FileSlots implements SlotDisk {
     withFile(this.#files, { path, use: "read" }, (fd) => this.#files.read(fd, bytes, 0));
     const files = readManifestText(new TextDecoder().decode(bytes));
     return files === undefined ? { kind: "absent" } : { kind: "complete", files };
+  }
+
+  /** Whether a half is of these files, and its folders are folders. */
+  #shapeOf(slotKey: string, slot: SlotName, files: readonly SlotFile[]): SlotCheck {
+    const content = this.#content(slotKey, slot);
+    if (content.kind === "absent" || !sameFiles(content.files, files)) return { kind: "absent" };
+    const folder = join(this.#folder(slotKey), slot);
+    const path = foldersOf(files).find(
+      (inner) => this.#files.lookUp(join(folder, inner))?.kind !== "folder",
+    );
+    return path === undefined ? { kind: "intact" } : { kind: "altered", path };
   }
 
   /** A file whose stamp is another one than when it was checked is read; so is one whose content left the store. */

@@ -234,6 +234,10 @@ test("a lock of an operator holds the switch back, not the download, not a remov
   await node.passes(50);
   // `a` is gone, `b` waits with its new spec though it has no artifacts.
   expect(node.runtime.running()).toEqual([`b@${instance("b", ["serve"]).specDigest}`]);
+  expect(node.reported("b")).toMatchObject({
+    phase: "Running",
+    message: expect.stringContaining("UpdateLocked: its new spec waits: locked by an operator"),
+  });
   expect(node.activation.locks.unlock(undefined)).toBe(true);
   await node.passes(50);
   expect(node.runtime.running()).toEqual([`b@${instance("b", ["serve", "v2"]).specDigest}`]);
@@ -283,6 +287,27 @@ test("a damaged file is never started with: it is fetched again, and until then 
   expect(node.slots("a")).toMatchObject({ phase: "committed" });
   expect(node.violations).toEqual([]);
 });
+
+test.each(["restart", "none"] as const)(
+  "a file that is written to long after its check, while a lock holds the switch (%s), is found before it is used",
+  async (reload) => {
+    const node = await withVersionOne({ reload });
+    node.activation.locks.lock({ reason: "busy", forMs: 60_000 });
+    node.want([withPins("a", [detector(2, { reload })])]);
+    await node.passes(50);
+    expect(node.slots("a")).toMatchObject({ phase: "prepared", next: "b" });
+    node.damage("a", { slot: "b" });
+    node.sources.isOnline = false;
+    await node.passes(100, 1_000);
+    expect(node.activeCounter("a")).toBe(1);
+    expect(node.notices()).toContain("ArtifactDamaged");
+    node.sources.isOnline = true;
+    await node.passes(400, 1_000);
+    expect(node.activeCounter("a")).toBe(2);
+    expect(node.slots("a")).toMatchObject({ phase: "committed" });
+    expect(node.violations).toEqual([]);
+  },
+);
 
 test("a damaged file without a version before it keeps the instance from starting until it is here again", async () => {
   const node = await withVersionOne();

@@ -131,6 +131,11 @@ async function reload(
   deps: ArtifactExecutorDeps,
   signal: AbortSignal,
 ): Promise<void> {
+  // A check may be long ago: what was written to since then is checked again.
+  if (!deps.disk.isUntouched(id, slot, filesOfSet(desired.artifacts ?? []))) {
+    deps.book.useUp(id, slot);
+    return;
+  }
   switchUnder({ id, slot, desired }, deps);
   await tell(id, deps, signal);
 }

@@ -286,6 +286,11 @@ export interface SlotDisk {
    * was checked is read.
    */
   intact(slotKey: string, slot: SlotName, files: readonly SlotFile[]): Promise<SlotCheck>;
+  /**
+   * Whether nobody has written to a half since its files were checked: for right before it is used, however long ago that was. Reads
+   * no content; false also for one that `intact` would find right.
+   */
+  isUntouched(slotKey: string, slot: SlotName, files: readonly SlotFile[]): boolean;
   /** Removes the slots of every other instance, and what a crash has left half made. For the start. */
   sweep(keep: ReadonlySet<string>): void;
   /** Both halves and `current`. No error when there is nothing. */

@@ -5,7 +5,7 @@ import type { Log, Metrics } from "@flotilla/shared/kernel/service";
 import type { ReportedArtifact, ReportedArtifacts } from "@flotilla/shared/model/artifact";
 import type { DesiredInstance, DesiredState } from "@flotilla/shared/model/desired-state";
 import { artifactReport, type Progress } from "../../domain/artifact/artifact-report.ts";
-import { releasesText, reloadsBetween } from "../../domain/artifact/artifact-sets.ts";
+import { filesOfSet, releasesText, reloadsBetween } from "../../domain/artifact/artifact-sets.ts";
 import {
   CHECKING,
   type Choice,
@@ -15,6 +15,7 @@ import {
 import {
   currentContents,
   lastGood,
+  type SlotName,
   type SlotRecord,
   usableSlot,
 } from "../../domain/artifact/slot-record.ts";
@@ -37,7 +38,7 @@ export type ActivationErrorCode =
 
 export interface SlotGateDeps {
   readonly book: SlotBook;
-  readonly disk: Pick<SlotDisk, "current" | "switchTo" | "pathOf">;
+  readonly disk: Pick<SlotDisk, "current" | "isUntouched" | "switchTo" | "pathOf">;
   readonly locks: UpdateLocks;
   readonly trust: Pick<TrustGate, "installed">;
   readonly clock: Clock;
@@ -87,6 +88,7 @@ export class SlotGate implements ArtifactGate {
       this.#isResumed = true;
     });
     const records = new Map(seen.records.map((record) => [record.id, record]));
+    for (const id of this.#ready.keys()) if (!records.has(id)) this.#ready.delete(id);
     for (const slots of this.#deps.book.all())
       this.#quietly(() => this.#settleOne(slots, records.get(slots.id), seen));
   }
@@ -126,7 +128,7 @@ export class SlotGate implements ArtifactGate {
     const { id } = desired;
     const slots = book.get(id);
     const slot = usableSlot(slots, book.setOf(desired.artifacts));
-    if (slots === undefined || slot === undefined || !book.isChecked(id, slot))
+    if (slots === undefined || slot === undefined || !this.#isReady(slots, slot))
       throw new CodedError<ActivationErrorCode>(
         "artifacts-not-ready",
         `the artifacts of ${id} do not lie ready`,
@@ -146,6 +148,16 @@ export class SlotGate implements ArtifactGate {
       );
     }
     book.useUp(id, slot);
+  }
+
+  /** A check may be long ago: what was written to since then is checked again. */
+  #isReady({ id, ...slots }: SlotRecord, slot: SlotName): boolean {
+    const { book, disk } = this.#deps;
+    if (!book.isChecked(id, slot)) return false;
+    const files = filesOfSet(slots[slot]?.desired.artifacts ?? []);
+    if (disk.isUntouched(id, slot, files)) return true;
+    book.useUp(id, slot);
+    return false;
   }
 
   pathsOf(instanceId: string): ArtifactPaths {
