@@ -35,6 +35,8 @@ import type { SlotGate } from "./slot-gate.ts";
 export const ARTIFACT_PASS_INTERVAL_MS = 1_000;
 /** Wait after the n-th failure in a row of a step of one instance. */
 export const ARTIFACT_STEP_RETRY: RetrySchedule = { baseMs: 1_000, capMs: 60_000 };
+/** Key of the one task that is about all instances. */
+const JUDGE = "judge";
 /** Most failures that are remembered as told, so that none is told twice. */
 const TOLD_FAILURES_MAX = 256;
 
@@ -198,10 +200,19 @@ export class ArtifactService implements Service {
     this.#judge(desired, signal);
     const contents: WantedContent[] = [];
     this.#progress.clear();
+    this.#forgetFailures(desired);
     for (const view of this.#views(desired, seen))
       for (const step of planArtifacts(view, this.#deps.book.setOf))
         this.#take(step, contents, signal);
     this.#queue.want([...contents, ...this.#ahead(desired, contents)], signal);
+  }
+
+  /** Failures of instances that are gone are nobody's. */
+  #forgetFailures({ instances }: DesiredState): void {
+    if (this.#failures.size === 0) return;
+    const ids = new Set([...instances, ...this.#deps.book.all()].map(({ id }) => id));
+    for (const key of this.#failures.keys())
+      if (key !== JUDGE && !ids.has(key.slice(key.indexOf(" ") + 1))) this.#failures.delete(key);
   }
 
   /** What a step asks for is begun, or noted. */
@@ -218,7 +229,7 @@ export class ArtifactService implements Service {
       this.#progress.set(step.id, this.#downloadProgress(step));
       return;
     }
-    const key = `${step.kind} ${step.id}`;
+    const key = keyOf(step);
     const failure = this.#failures.get(key);
     if (failure !== undefined) {
       const { code: reason, message } = failure;
@@ -274,10 +285,10 @@ export class ArtifactService implements Service {
     const releases = (desired.prestage ?? [])
       .filter((release) => release.files.some((file) => !blobs.has(file.sha256)))
       .map(releaseKey);
-    const retryAtBootMs = this.#failures.get("judge")?.retryAtBootMs ?? 0;
+    const retryAtBootMs = this.#failures.get(JUDGE)?.retryAtBootMs ?? 0;
     if (this.#deps.clock.bootMs() < retryAtBootMs) return;
     if (!this.#judgements.isDue(open, releases)) return;
-    this.#begin("judge", () => this.#judgements.ask(desired, signal), signal);
+    this.#begin(JUDGE, () => this.#judgements.ask(desired, signal), signal);
   }
 
   /** What is to lie ready and does not; what an instance waits for comes first. */
@@ -367,4 +378,9 @@ export class ArtifactService implements Service {
     disk.sweep(new Set(ids));
     this.#isSwept = true;
   }
+}
+
+/** One thing at a time under a key: a reload ends with telling the workload, which must not be told twice meanwhile. */
+function keyOf({ id, kind }: ArtifactStep): string {
+  return `${kind === "reload" ? "tell" : kind} ${id}`;
 }

@@ -44,7 +44,10 @@ export function reportedState(facts: {
     ),
     ...notYet.map((i): ReportedInstance => pending(i.id, i.specDigest, facts.holds?.get(i.id))),
   ]
-    .map((instance) => ({ ...instance, ...artifactsOf(instance.id) }))
+    .map((instance) => ({
+      ...withHold(instance, facts.holds?.get(instance.id)),
+      ...artifactsOf(instance.id),
+    }))
     .sort((a, b) => (a.id < b.id ? -1 : 1));
   const isLong = instances.length > REPORTED_MESSAGES_MAX;
   const artifacts = facts.artifacts?.report();
@@ -66,6 +69,13 @@ export interface ArtifactFacts {
 
 function withUse(instance: ReportedInstance, use: InstanceUse | undefined): ReportedInstance {
   return instance.phase === "Running" ? { ...instance, ...use } : instance;
+}
+
+/** Of what runs well it is said what holds its next spec back. How far a download is stands with the artifact. */
+function withHold(instance: ReportedInstance, hold: Hold | undefined): ReportedInstance {
+  if (hold === undefined || hold.reason === "ArtifactsPending") return instance;
+  if (instance.phase !== "Running" || instance.message !== undefined) return instance;
+  return { ...instance, message: cut(`${hold.reason}: ${hold.message}`) };
 }
 
 function pending(id: string, specDigest: string, hold: Hold | undefined): ReportedInstance {
