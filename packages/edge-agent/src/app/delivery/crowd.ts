@@ -24,11 +24,16 @@ export interface CrowdDeps {
 
 type Known = { -readonly [K in keyof Member]: Member[K] } & {
   readonly source: PeerSource;
+  /** The most that it ever said to have received; -1: it never said. */
   receivedBytes: number;
+  /** Since when it is waited for, without a byte from it. */
+  awaitedMs: number | undefined;
   /** Since it last gave something, or said how far it is. */
   failures: number;
 };
 
+/** One that says that it gets on, and gives nothing in so long, stalls: what it says of itself is not known to be true. */
+export const FOLLOWED_MS_MAX = 600_000;
 /** So many failures in a row, and it counts as down: one connection may break. */
 const FAILURES_BEFORE_DOWN = 2;
 
@@ -69,7 +74,8 @@ export class Crowd {
       place: order.indexOf(peer.node),
       state: "unknown",
       availableBytes: 0,
-      receivedBytes: 0,
+      receivedBytes: -1,
+      awaitedMs: undefined,
       failures: 0,
       seenMs: this.#beganMs,
       source: deps.sources.peer(peer),
@@ -104,7 +110,7 @@ export class Crowd {
     if (member === undefined || !(error instanceof CodedError)) return;
     const strike = STRIKES[error.code];
     if (strike !== undefined) this.strike(node, strike, messageOf(error));
-    else if (error.code === "source-not-yet") this.#saw(member, progressIn(error));
+    else if (error.code === "source-not-yet") this.#waitedFor(member, progressIn(error));
     else if (error.code === "source-absent" || error.code === "source-busy")
       this.#set(member, "absent", NOTHING);
     else {
@@ -117,7 +123,9 @@ export class Crowd {
   /** A read of it succeeded. */
   gave(node: string): void {
     const member = this.#known(node);
-    if (member !== undefined) member.failures = 0;
+    if (member === undefined) return;
+    member.failures = 0;
+    member.awaitedMs = undefined;
   }
 
   /** It is not asked again in this transfer. */
@@ -143,9 +151,18 @@ export class Crowd {
     }
   }
 
+  #waitedFor(member: Known, progress: PeerProgress): void {
+    const nowMs = this.#deps.clock.bootMs();
+    member.awaitedMs ??= nowMs;
+    this.#saw(member, progress);
+    if (nowMs - member.awaitedMs >= FOLLOWED_MS_MAX)
+      this.strike(member.node, "stalled", `nothing came of it in ${FOLLOWED_MS_MAX / 1000} s`);
+  }
+
   #saw(member: Known, progress: PeerProgress): void {
-    const isMore = progress.receivedBytes > member.receivedBytes || member.state !== "there";
+    const isMore = progress.receivedBytes > member.receivedBytes;
     member.failures = 0;
+    if (isMore) member.receivedBytes = progress.receivedBytes;
     if (isMore && member.place < this.#ownPlace) this.#movedMs = this.#deps.clock.bootMs();
     this.#set(member, "there", progress);
   }
@@ -155,7 +172,6 @@ export class Crowd {
     if (member.state === "struck") return;
     member.state = state;
     member.availableBytes = progress.availableBytes;
-    member.receivedBytes = progress.receivedBytes;
     member.seenMs = this.#deps.clock.bootMs();
   }
 

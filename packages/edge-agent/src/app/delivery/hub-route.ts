@@ -22,6 +22,8 @@ interface Deps {
   readonly link: RangeSource;
   /** Address of the hub's artifact server, as the accepted desired state names it. */
   readonly server: () => string | undefined;
+  /** HTTPS has failed too often, last with this error: from now on the link is used. */
+  readonly onFallback: (error: CodedError) => void;
   readonly clock: Pick<Clock, "bootMs">;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -32,6 +34,8 @@ export class HubRoute implements ByteSource {
   readonly name = "hub";
   readonly #deps: Deps;
   #state: RouteState = INITIAL_ROUTE;
+  /** Code of the failure that was told, until HTTPS works again: probes that fail alike are no news. */
+  #toldCode: string | undefined;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -66,19 +70,35 @@ export class HubRoute implements ByteSource {
   }
 
   #direct(source: RangeSource): RangeSource {
-    const failed = (): void =>
+    const failed = (error: CodedError): void => {
       this.#step({ kind: "direct-failed", nowMs: this.#deps.clock.bootMs() });
-    return this.#watched(source, failed, () => this.#step({ kind: "direct-worked" }));
+      this.#tell(error);
+    };
+    const worked = (): void => {
+      this.#toldCode = undefined;
+      this.#step({ kind: "direct-worked" });
+    };
+    return this.#watched(source, failed, worked);
   }
 
-  #watched(source: RangeSource, failed: () => void, worked?: () => void): RangeSource {
+  #tell(error: CodedError): void {
+    if (this.#state.phase !== "fallback" || this.#toldCode === error.code) return;
+    this.#toldCode = error.code;
+    this.#deps.onFallback(error);
+  }
+
+  #watched(
+    source: RangeSource,
+    failed: (error: CodedError) => void,
+    worked?: () => void,
+  ): RangeSource {
     const watch = async <T>(work: Promise<T>): Promise<T> => {
       try {
         const result = await work;
         worked?.();
         return result;
       } catch (error) {
-        if (isWayFailure(error)) failed();
+        if (isWayFailure(error)) failed(error);
         throw error;
       }
     };
@@ -104,6 +124,6 @@ export class HubRoute implements ByteSource {
   }
 }
 
-function isWayFailure(error: unknown): boolean {
+function isWayFailure(error: unknown): error is CodedError {
   return error instanceof CodedError && WAY_FAILURES.includes(error.code);
 }

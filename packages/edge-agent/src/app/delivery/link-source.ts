@@ -10,8 +10,8 @@ import type { ByteSourceErrorCode, RangeSource } from "./ports.ts";
 export const OFFER_TIMEOUT_MS = 30_000;
 /** Until it has answered with bytes. */
 export const BYTES_TIMEOUT_MS = 60_000;
-/** Questions for bytes that are under way at a time. */
-export const LINK_RANGES_AT_A_TIME = 4;
+/** Questions for bytes that are under way at a time: the hub takes four of one node, and one may be for an offer. */
+export const LINK_RANGES_AT_A_TIME = 3;
 
 /** The link's questions, as far as artifacts need them. */
 export interface ArtifactQuestions {

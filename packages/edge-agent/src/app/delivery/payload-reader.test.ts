@@ -5,9 +5,10 @@ import { RecordingMetrics } from "@flotilla/shared/testing/recording-metrics";
 import { SeededRandom } from "@flotilla/shared/testing/seeded-random";
 import { silentLog } from "@flotilla/shared/testing/silent-log";
 import { expect, test } from "vitest";
+import { orderOfMembers } from "../../domain/delivery/peer-order.ts";
 import type { ByteRequest } from "../artifact/ports.ts";
 import { Bandwidth } from "./bandwidth.ts";
-import { Crowd, type StrikeReason } from "./crowd.ts";
+import { Crowd, FOLLOWED_MS_MAX, type StrikeReason } from "./crowd.ts";
 import { PayloadReader } from "./payload-reader.ts";
 import type { PeerSource, RangeSource } from "./ports.ts";
 import { SLICE_MIN_BYTES } from "./slice-size.ts";
@@ -63,17 +64,21 @@ function source(name: string, read: Read): RangeSource {
   };
 }
 
-function peer(node: string, read: Read): PeerSource {
+function peer(node: string, read: Read, isBehind: boolean): PeerSource {
+  const bytes = isBehind ? 0 : PAYLOAD.length;
   return {
     ...source(`peer ${node}`, read),
     node,
-    progress: () =>
-      Promise.resolve({ availableBytes: PAYLOAD.length, receivedBytes: PAYLOAD.length }),
+    progress: () => Promise.resolve({ availableBytes: bytes, receivedBytes: bytes }),
     readWhenThere: read,
   };
 }
 
-function setUp(hub: Read, peers: Readonly<Record<string, Read>> = {}) {
+function setUp(
+  hub: Read,
+  peers: Readonly<Record<string, Read>> = {},
+  { isBehind = false }: { readonly isBehind?: boolean } = {},
+) {
   const clock = new ManualClock();
   const metrics = new RecordingMetrics();
   const log = silentLog();
@@ -92,7 +97,9 @@ function setUp(hub: Read, peers: Readonly<Record<string, Read>> = {}) {
             clock,
             log,
             metrics,
-            sources: { peer: ({ node }) => peer(node, peers[node] ?? failing("source-absent")) },
+            sources: {
+              peer: ({ node }) => peer(node, peers[node] ?? failing("source-absent"), isBehind),
+            },
             onStruck: (one) => struck.push(one),
           },
         );
@@ -119,7 +126,7 @@ function setUp(hub: Read, peers: Readonly<Record<string, Read>> = {}) {
       isSettled = true;
     });
     reading.catch(() => undefined);
-    for (let turn = 0; turn < 1_000 && !isSettled; turn++) await clock.advance(500);
+    for (let turn = 0; turn < 3_000 && !isSettled; turn++) await clock.advance(500);
     return reading;
   };
   return { reader, read, struck, metrics, clock };
@@ -175,4 +182,24 @@ test("a file that the hub has no more is no reason to ask again", async () => {
   const { read, clock } = setUp(failing("source-absent"));
   await expect(read(0)).rejects.toMatchObject({ code: "source-absent" });
   expect(clock.bootMs()).toBeLessThan(2_000);
+});
+
+test("a peer that always says that it gets on, and gives nothing, is struck off in the end", async () => {
+  let received = 0;
+  const boasting: Read = () => {
+    received += 1;
+    return Promise.reject(
+      new CodedError("source-not-yet", "later", {
+        fields: { availableBytes: 0, receivedBytes: received },
+      }),
+    );
+  };
+  // One that comes before this node in the order, so that it is waited for.
+  const name = Array.from({ length: 100 }, (_, i) => `peer-${i}`).find(
+    (node) => orderOfMembers(PATH, ["own", node])[0] === node,
+  );
+  const { read, struck, clock } = setUp(right, { [name ?? ""]: boasting }, { isBehind: true });
+  expect(await read(0)).toEqual(PAYLOAD.slice(0, BLOCK));
+  expect(struck).toEqual([{ node: name, reason: "stalled" }]);
+  expect(clock.bootMs()).toBeLessThan(2 * FOLLOWED_MS_MAX);
 });
