@@ -1,12 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
-import { request } from "node:https";
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { type RequestOptions, request } from "node:https";
 import { join } from "node:path";
 import { loadKubeconfig } from "@flotilla/cli/client/kubeconfig";
 import { expect, test } from "vitest";
 import type { HubProcess } from "./support/hub-process.ts";
 import { until } from "./support/until.ts";
-import { worldOfTest } from "./support/world.ts";
+import { joinString, worldOfTest } from "./support/world.ts";
 
 const TIMEOUT_MS = 120_000;
 const SEED = 33;
@@ -23,36 +23,38 @@ interface Ask {
   readonly body?: Uint8Array;
 }
 
+/** Where the hub says that its artifact server is. */
+async function addressesOf(
+  hub: HubProcess,
+): Promise<{ readonly server: string; readonly uploads: string }> {
+  return JSON.parse((await hub.api.request("GET", "/artifacts/v1")).text);
+}
+
 /** Asks the hub's upload server as a client of tus does. Rejects when the hub goes away meanwhile. */
 async function tus(hub: HubProcess, method: string, path: string, ask: Ask = {}): Promise<Reply> {
-  const { uploads }: { uploads: string } = JSON.parse(
-    (await hub.api.request("GET", "/artifacts/v1")).text,
-  );
+  const { uploads } = await addressesOf(hub);
   const { ca, token = "" } = loadKubeconfig(hub.kubeconfig);
+  const headers = { authorization: `Bearer ${token}`, "tus-resumable": "1.0.0", ...ask.headers };
+  const options = { method, headers, ...(ca === undefined ? {} : { ca }) };
+  return send(`${uploads}${path}`, options, ask.body);
+}
+
+function send(url: string, options: RequestOptions, body?: Uint8Array): Promise<Reply> {
   return new Promise((resolve, reject) => {
-    const sent = request(
-      `${uploads}${path}`,
-      {
-        method,
-        agent: false,
-        ...(ca === undefined ? {} : { ca }),
-        headers: { authorization: `Bearer ${token}`, "tus-resumable": "1.0.0", ...ask.headers },
-      },
-      (response) => {
-        const pieces: Buffer[] = [];
-        response.on("data", (piece: Buffer) => pieces.push(piece));
-        response.on("error", reject);
-        response.on("end", () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            offset: Number(response.headers["upload-offset"] ?? -1),
-            body: Buffer.concat(pieces),
-          }),
-        );
-      },
-    );
+    const sent = request(url, { agent: false, ...options }, (response) => {
+      const pieces: Buffer[] = [];
+      response.on("data", (piece: Buffer) => pieces.push(piece));
+      response.on("error", reject);
+      response.on("end", () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          offset: Number(response.headers["upload-offset"] ?? -1),
+          body: Buffer.concat(pieces),
+        }),
+      );
+    });
     sent.on("error", reject);
-    sent.end(ask.body);
+    sent.end(body);
   });
 }
 
@@ -122,6 +124,29 @@ test("what is put into the watched folder becomes a Release that waits for its s
     version: "1.0.0",
     files: [{ path: "model.bin", target: "models/detector/1/model.bin", length: 10_000 }],
   });
+});
+
+test("a node fetches with the certificate of its enrolment until it is revoked, and again when that is taken back", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const world = worldOfTest(SEED);
+  const hub = await world.startHub();
+  const agent = world.makeAgent("north");
+  await agent.join(await joinString(hub, { site: "plant", nodeName: "north" }));
+  const credentials: { caCertificate: string; certificate: string; privateKey: string } =
+    JSON.parse(readFileSync(join(agent.stateDir, "credentials.json"), "utf8"));
+  const { caCertificate: ca, certificate: cert, privateKey: key } = credentials;
+  const { server } = await addressesOf(hub);
+  writeFileSync(join(hub.dataDir, "artifacts/metadata/1.root.json"), "{}");
+  const fetched = async (): Promise<number> =>
+    (await send(`${server}/v1/metadata/1.root.json`, { ca, cert, key })).status;
+  expect(await fetched()).toBe(200);
+  expect((await send(`${server}/v1/time/${"0".repeat(32)}`, { ca, cert, key })).status).toBe(200);
+  await expect(send(`${server}/v1/metadata/1.root.json`, { ca })).rejects.toThrow(/alert|hang up/);
+  await hub.api.patch("EdgeNode", "north", { spec: { revoked: true } });
+  await until("the node to be refused", async () => (await fetched()) === 401);
+  await hub.api.patch("EdgeNode", "north", { spec: { revoked: null } });
+  await until("the node to be admitted", async () => (await fetched()) === 200);
 });
 
 /** The part, or the whole when it has become a content. */

@@ -95,8 +95,11 @@ export class Guests {
     const isAdmitted = this.#deps.admits(nodeId, serial);
     this.#words.delete(key);
     this.#words.set(key, { untilMs: nowMs + this.#admissionMs, isAdmitted });
-    // A question that failed is no word.
-    isAdmitted.catch(() => this.#words.delete(key));
+    // Who is refused may be taken back at any moment; a question that failed is no word.
+    isAdmitted.then(
+      (isGood) => isGood || this.#words.delete(key),
+      () => this.#words.delete(key),
+    );
     return isAdmitted;
   }
 
