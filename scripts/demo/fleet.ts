@@ -13,6 +13,9 @@ export const NODES = [
 ] as const;
 export type DemoNode = (typeof NODES)[number];
 
+/** Port on which the nodes of a site give each other what they fetched. */
+export const PEER_PORT = 7446;
+
 /** The node whose link is cut. */
 export const TRUCK: DemoNode = NODES[2];
 
@@ -102,6 +105,8 @@ export class DemoFleet {
       node.address,
       "--work-dir",
       process.cwd(),
+      "--peer-listen",
+      `${node.address}:${PEER_PORT}`,
       ...viaProxy,
     ];
     this.#agents.set(
@@ -144,6 +149,25 @@ export class DemoFleet {
       await this.cli("get", "edgenodes", "-o", "json"),
     );
     return list.items;
+  }
+
+  /** Sum of one metric of all agents, by the value of one label. */
+  async agentMetric(name: string, label: string): Promise<ReadonlyMap<string, number>> {
+    const sums = new Map<string, number>();
+    for (const node of NODES) {
+      const text = await this.#processes.run("flotilla-agent", [
+        "metrics",
+        "--state-dir",
+        this.stateDir(node),
+      ]);
+      for (const [, labels = "", value = ""] of text.matchAll(
+        new RegExp(`^${name}\\{(.*)\\} (\\S+)$`, "gm"),
+      )) {
+        const key = new RegExp(`${label}="([^"]*)"`).exec(labels)?.[1] ?? "";
+        sums.set(key, (sums.get(key) ?? 0) + Number(value));
+      }
+    }
+    return sums;
   }
 
   /** What the node's own agent says, over its local socket; works without the hub. */

@@ -65,6 +65,13 @@ export async function model({ fleet, narrator }: Story, folder: string): Promise
   narrator.event(
     `the update was ${sizes.deltaBytes} bytes in place of ${sizes.fullBytes} (${saved.toFixed(1)} % saved); interrupted services: ${interrupted}`,
   );
+  const received = await fleet.agentMetric(
+    "flotilla_agent_artifact_received_bytes_total",
+    "source",
+  );
+  narrator.event(
+    `payloads of both versions, all nodes: ${[...received].map(([source, bytes]) => `${bytes} bytes from ${source}`).join(", ")}`,
+  );
   narrator.quote(await fleet.cli("artifact", "describe", "motor"));
   if (interrupted > 0) throw new Error("a service was restarted to read a model");
   return { ...sizes, interrupted };

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { get } from "node:http";
 import { join } from "node:path";
-import { type DemoNode, NODES } from "./fleet.ts";
+import { type DemoNode, NODES, PEER_PORT } from "./fleet.ts";
 import { killIfThere, processesWithEnvironment } from "./processes.ts";
 
 /** Ports of examples/hello. */
@@ -11,10 +11,10 @@ export const GREETER_PORT = 18081;
 /** Port of examples/motor. */
 export const MODEL_PORT = 18082;
 
-/** Every address that a workload of the demo may listen on. */
+/** Every address that a workload or an agent of the demo may listen on. */
 export function placesOfWorkloads(): { readonly host: string; readonly port: number }[] {
   return NODES.flatMap(({ address: host }) =>
-    [WEB_PORT, GREETER_PORT, MODEL_PORT].map((port) => ({ host, port })),
+    [WEB_PORT, GREETER_PORT, MODEL_PORT, PEER_PORT].map((port) => ({ host, port })),
   );
 }
 
