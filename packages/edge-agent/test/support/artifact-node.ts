@@ -57,7 +57,10 @@ export class ArtifactNode {
   /** Lock files of workloads, by instance. */
   readonly lockFiles = new Map<string, LockFile>();
   /** What POSTs are answered with, and those that came. */
-  answerPost: (path: string) => ProbeOutcome = () => ({ ok: true, message: "" });
+  answerPost: (path: string) => ProbeOutcome | Promise<ProbeOutcome> = () => ({
+    ok: true,
+    message: "",
+  });
   readonly posts: string[] = [];
   probe: (instanceId: string) => ProbeOutcome = () => ({ ok: true, message: "" });
   readonly violations: string[] = [];
