@@ -23,6 +23,15 @@ const BLOCK = 20_000;
 const TARGET = noise(10 * BLOCK + 123, 3);
 const SHA = sha256Of(TARGET);
 
+const MISBEHAVES = "source-misbehaves";
+
+/** What a server answers to a range. */
+interface Answer {
+  readonly status: number;
+  readonly bytes: Buffer;
+  readonly isEnded: boolean;
+}
+
 let ca: TestCa;
 let hub: ArtifactHub;
 let clock: ManualClock;
@@ -384,6 +393,32 @@ describe("sources", () => {
     expect(n.received("hub")).toBeGreaterThan(0);
     expect(n.received("link") + n.received("hub")).toBe(TARGET.length);
     expect(n.metrics.value("flotilla_agent_artifact_fallback")).toBe(0);
+    expect(n.fellBack).toEqual(["source-unreachable"]);
+  });
+
+  test.each<readonly [string, (right: Answer) => Partial<Answer>, string]>([
+    ["answers 200 to a range", () => ({ status: 200 }), MISBEHAVES],
+    ["sends too much", ({ bytes }) => ({ bytes: Buffer.concat([bytes, bytes]) }), MISBEHAVES],
+    ["sends too little", ({ bytes }) => ({ bytes: bytes.subarray(1) }), MISBEHAVES],
+    ["drips", ({ bytes }) => ({ bytes: bytes.subarray(0, 1), isEnded: false }), "source-too-slow"],
+  ])("a hub's server that %s is left for the link, and why is told", async (_name, make, code) => {
+    hub.offer([hub.publish(inBlocks(TARGET, BLOCK))]);
+    hub.misbehave = ({ headers }, response, file) => {
+      const [, from = "", to = ""] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? "") ?? [];
+      const range = `bytes ${from}-${to}/${file.length}`;
+      const bytes = Buffer.from(file.subarray(Number(from), Number(to) + 1));
+      const right = { status: 206, bytes, isEnded: true };
+      const answer: Answer = { ...right, ...make(right) };
+      response.writeHead(answer.status, { "content-range": range });
+      response.write(answer.bytes);
+      if (answer.isEnded) response.end();
+      return true;
+    };
+    const n = await node();
+    await pump(clock, n.fetch(TARGET), { stepMs: 2_000 });
+    expect(n.content(SHA)).toEqual(Buffer.from(TARGET));
+    expect(n.received("link")).toBeGreaterThan(0);
+    expect(n.fellBack).toEqual([code]);
   });
 
   test("everything comes over the link where only that passes", async () => {

@@ -65,8 +65,19 @@ export function makeDelivery(
   const server = addresses && makePeerServer(config, addresses, { ...deps, shelf });
   const sources = new HttpSources(config, deps);
   const link = new LinkSource(deps);
-  const route = new HubRoute({ ...deps, sources, link, server: () => site()?.server });
   const notify = makeNotify(deps);
+  const route = new HubRoute({
+    ...deps,
+    sources,
+    link,
+    server: () => site()?.server,
+    onFallback: ({ code, message }) =>
+      notify({
+        type: "Warning",
+        reason: "ArtifactServerFailed",
+        message: `artifacts come over MQTT: ${code}: ${message}`,
+      }),
+  });
   const delivery = new ArtifactDelivery(
     {
       ownNode: options.nodeId,

@@ -80,6 +80,8 @@ export class DeliveryNode {
   readonly patches = new TestPatches();
   readonly metrics = new RecordingMetrics();
   readonly log = new RecordingLog();
+  /** Codes with which the hub's server was left for the link. */
+  readonly fellBack: string[] = [];
   readonly struck: { readonly node: string; readonly reason: StrikeReason }[] = [];
   readonly server: PeerServer;
   site: Delivery;
@@ -122,6 +124,7 @@ export class DeliveryNode {
       sources: this.#sources,
       link,
       server: () => this.site.server,
+      onFallback: (error) => this.fellBack.push(error.code),
     });
     this.delivery = new ArtifactDelivery(
       {

@@ -208,7 +208,13 @@ export class PowerNode extends ArtifactNode {
       {
         ...common,
         link: hub,
-        route: new HubRoute({ ...common, sources, link: hub.source, server: () => "https://hub" }),
+        route: new HubRoute({
+          ...common,
+          sources,
+          link: hub.source,
+          server: () => "https://hub",
+          onFallback: () => undefined,
+        }),
         sources,
         shelf: {
           manifest: () => Promise.resolve(undefined),
