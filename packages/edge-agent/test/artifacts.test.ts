@@ -11,7 +11,7 @@ import { portOf } from "./support/tcp-proxy.ts";
 
 /** Models on a node, with real processes and real files: what an operator sees of an update, and of one that fails. */
 
-const SERVER = join(import.meta.dirname, "support/model-server.ts");
+const SERVER = join(import.meta.dirname, "support/model-server-child.ts");
 const ID = "shop.vision-0";
 
 let folder: ReturnType<typeof testFolder>;

@@ -1,14 +1,8 @@
 import { parseDurationMs } from "@flotilla/shared/kernel/duration";
 import { type Command, InvalidArgumentError } from "commander";
 import type { LocalArtifacts, LocalLock } from "../app/local-api/ports.ts";
-import type { AskOptions, Question } from "./flotilla-agent.ts";
+import type { Asking, AskOptions } from "./asking.ts";
 import { artifactsText, lockText } from "./local-text.ts";
-
-/** What a command does with the agent's answer. */
-export interface Asking {
-  readonly command: (command: Command) => Command;
-  readonly answer: <T>(options: AskOptions, question: Question<T>) => Promise<void>;
-}
 
 interface LockOptions extends AskOptions {
   readonly reason: string;

@@ -6,6 +6,7 @@ import { LOG_LINES_DEFAULT, LOG_LINES_MAX } from "../adapters/socket/local-serve
 import type { LocalPlan, LocalStatus, LocalWhy } from "../app/local-api/ports.ts";
 import type { LogTail } from "../app/reconcile/ports.ts";
 import { addArtifactCommands } from "./artifact-commands.ts";
+import type { AskOptions, Question } from "./asking.ts";
 import { planText, statusText, whyText } from "./local-text.ts";
 
 /** Where the agent keeps its state unless told otherwise. */
@@ -27,20 +28,6 @@ const EXIT_FAILED = 1;
 export interface ProgramIo {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
-}
-
-/** Options of every command that asks the running agent. */
-export interface AskOptions {
-  readonly stateDir: string;
-  readonly output: "text" | "json";
-}
-
-/** What is asked of the agent, and how its answer reads. */
-export interface Question<T> {
-  readonly path: string;
-  /** Default GET. */
-  readonly method?: "GET" | "POST" | "DELETE";
-  readonly text: (answer: T) => string;
 }
 
 /** Path of the agent's socket. */

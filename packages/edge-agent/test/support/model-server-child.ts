@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 
 /**
- * A workload that serves a model: `model-server <port>`. Reads the model at its start, at SIGHUP and at `POST /reload`; answers
+ * A workload that serves a model: `model-server-child <port>`. Reads the model at its start, at SIGHUP and at `POST /reload`; answers
  * `GET /` with the model that it has and its pid. A model that says `crash` ends it, one that says `stubborn` is not taken live.
  */
 const path = join(process.env["FLOTILLA_ARTIFACTS"] ?? "", "detector", "model.txt");
