@@ -45,12 +45,16 @@ export class ArtifactReporter {
     this.#deps = deps;
   }
 
-  /** What is told; undefined: nothing of artifacts was ever here. */
+  /**
+   * What is told; undefined: nothing of artifacts was ever here. A node that serves others says so before it has anything: who asks
+   * for the first release of a site must learn of them all.
+   */
   report(): ReportedArtifacts | undefined {
     const { book, desired, peer, trust } = this.#deps;
-    if (isWithoutArtifacts(book.all(), desired()) && this.#holdings.bytes === 0) return undefined;
-    const { hits, hitBytes } = this.#prestage();
     const address = peer();
+    const isWithout = isWithoutArtifacts(book.all(), desired()) && this.#holdings.bytes === 0;
+    if (isWithout && address === undefined) return undefined;
+    const { hits, hitBytes } = this.#prestage();
     const trusted = trust.report();
     return {
       ...this.#holdings,
