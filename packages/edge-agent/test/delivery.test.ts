@@ -9,6 +9,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { writeManifest } from "@flotilla/shared/delta/envelope";
 import { CodedError } from "@flotilla/shared/kernel/errors";
 import { ManualClock } from "@flotilla/shared/testing/manual-clock";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -30,6 +31,19 @@ interface Answer {
   readonly status: number;
   readonly bytes: Buffer;
   readonly isEnded: boolean;
+}
+
+/** The size of the target begins after magic, version and flags. */
+function withHugeSize(manifest: Uint8Array): Uint8Array {
+  const huge = [128, 128, 128, 128, 128, 128, 128, 128, 128, 1];
+  const digest = manifest.findIndex((byte, i) => i >= 6 && byte < 128) + 1;
+  return Uint8Array.of(...manifest.subarray(0, 6), ...huge, ...manifest.subarray(digest));
+}
+
+function withVersion99(manifest: Uint8Array): Uint8Array {
+  const altered = Uint8Array.from(manifest);
+  altered[4] = 99;
+  return altered;
 }
 
 let ca: TestCa;
@@ -346,6 +360,39 @@ describe("a delta that does not give what was signed", () => {
       "artifact-apply-failed",
     );
     expect(hub.asked.at(-1)?.failed).toEqual([bad.manifestSha256]);
+  });
+
+  test.each<readonly [string, (manifest: Uint8Array) => Uint8Array, string, number]>([
+    ["a length of 2^63", withHugeSize, "delta-corrupt", APPLY_TRIES_MAX],
+    ["less than it says", (manifest) => manifest.subarray(0, -1), "delta-corrupt", APPLY_TRIES_MAX],
+    ["another version of the format", withVersion99, "delta-unsupported", 1],
+  ])("for its signed manifest has %s makes no file, and the whole one is taken", async (...of) => {
+    const [, alter, code, tries] = of;
+    const base = noise(100_000, 8);
+    const n = await node();
+    const active = await n.give(base);
+    const good = encoded(TARGET, base);
+    const bytes = alter(writeManifest(good.manifest));
+    const manifestSha256 = sha256Of(bytes);
+    const bad = hub.publish(good, {
+      manifestSha256,
+      manifestLength: bytes.length,
+      manifest: Buffer.from(bytes).toString("base64"),
+      signature: hub.sign(manifestSha256),
+    });
+    const full = hub.publish(encoded(TARGET));
+    hub.onOffer = ({ failed, target }) => ({
+      target,
+      status: "ready",
+      steps: [failed.includes(manifestSha256) ? full : bad],
+    });
+    await pump(clock, n.fetch(TARGET, { bases: [active] }));
+    expect(n.content(SHA)).toEqual(Buffer.from(TARGET));
+    expect(n.content(active)).toEqual(Buffer.from(base));
+    expect(n.patches.firstBlocks).toEqual([0]);
+    const name = "flotilla_agent_artifact_applies_failed_total";
+    expect(n.metrics.total(name, { code })).toBe(n.metrics.total(name));
+    expect(n.metrics.total(name)).toBe(tries);
   });
 
   test("for its base was altered on the disk is not tried twice, and the base is no base any more", async () => {

@@ -64,9 +64,11 @@ export class AgentProcess {
       readonly prefix?: readonly string[];
       readonly env?: Readonly<Record<string, string>>;
       readonly logFile?: string;
+      /** More flags. */
+      readonly args?: readonly string[];
     } = {},
   ): ProgramProcess {
-    const [program, ...rest] = [...(given.prefix ?? []), ...this.runCommand];
+    const [program, ...rest] = [...(given.prefix ?? []), ...this.runCommand, ...(given.args ?? [])];
     this.#process = this.#spawn([program ?? "", ...rest], given);
     return this.#process;
   }

@@ -13,6 +13,8 @@ export interface HubOptions {
   readonly mqttPort: number;
   readonly artifactPort: number;
   readonly uploadPort: number;
+  /** Where nodes are told that artifacts are, when something stands between them and the hub. */
+  readonly advertisedArtifactPort?: number;
 }
 
 /** A hub as a process of its own, on ports that stay over restarts. */
@@ -40,6 +42,10 @@ export class HubProcess {
     return this.#options.mqttPort;
   }
 
+  get artifactPort(): number {
+    return this.#options.artifactPort;
+  }
+
   get database(): string {
     return join(this.dataDir, "hub.db");
   }
@@ -52,6 +58,7 @@ export class HubProcess {
   /** The program and its arguments. */
   get command(): readonly [string, ...string[]] {
     const { programs, apiPort, mqttPort, artifactPort, uploadPort } = this.#options;
+    const { advertisedArtifactPort: advertised } = this.#options;
     return [
       process.execPath,
       join(programs, "flotilla-hub.mjs"),
@@ -65,6 +72,7 @@ export class HubProcess {
       `127.0.0.1:${artifactPort}`,
       "--upload-listen",
       `127.0.0.1:${uploadPort}`,
+      ...(advertised === undefined ? [] : ["--artifact-advertise", `127.0.0.1:${advertised}`]),
     ];
   }
 

@@ -39,7 +39,10 @@ export class World {
   }
 
   /** A hub on ports of its own, not started. */
-  async makeHub(name = "hub"): Promise<HubProcess> {
+  async makeHub(
+    name = "hub",
+    given: { readonly advertisedArtifactPort?: number } = {},
+  ): Promise<HubProcess> {
     const [apiPort, mqttPort] = [await freePort(), await freePort()];
     const [artifactPort, uploadPort] = [await freePort(), await freePort()];
     const hub = new HubProcess({
@@ -50,6 +53,7 @@ export class World {
       mqttPort,
       artifactPort,
       uploadPort,
+      ...given,
     });
     this.#hubs.push(hub);
     return hub;
@@ -175,7 +179,7 @@ export async function nodesReady(hub: HubProcess, count: number): Promise<void> 
   });
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
     if (await isFree(port)) return port;
