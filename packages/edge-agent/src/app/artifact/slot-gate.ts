@@ -114,7 +114,7 @@ export class SlotGate implements ArtifactGate {
         wanted,
         slots,
         record: records.get(id),
-        lock: locks.activeFor(id, slots !== undefined),
+        lock: () => locks.activeFor(id, slots !== undefined),
         isChecked: (slot: "a" | "b") => book.isChecked(id, slot),
         pending: progressOf(id)?.message,
       };

@@ -37,8 +37,10 @@ export function artifactReport(
   const { artifacts = [] } = desired;
   const contents = facts.slots === undefined ? undefined : currentContents(facts.slots);
   const active = contents?.desired.artifacts ?? [];
-  const changed = new Set(changedPins(active, artifacts));
-  const state = stateOf(setOf(artifacts), facts);
+  const set = setOf(artifacts);
+  // Compared pin by pin only while there is a difference: this is asked every second.
+  const changed = contents?.set === set ? new Set() : new Set(changedPins(active, artifacts));
+  const state = stateOf(set, facts);
   return artifacts.map((pin): ReportedArtifact => {
     const { name, version } = pin;
     const before = active.find((a) => a.name === name && a.path === pin.path);

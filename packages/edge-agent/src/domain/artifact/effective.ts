@@ -28,8 +28,8 @@ export interface InstanceFacts {
   readonly wanted: DesiredInstance;
   readonly slots: SlotRecord | undefined;
   readonly record: InstanceRecord | undefined;
-  /** Holds back changes of this instance. */
-  readonly lock: ActiveLock | undefined;
+  /** What holds back changes of this instance; asked only when there is one to hold back. */
+  readonly lock: () => ActiveLock | undefined;
   /** True: the files of this slot were found right since they were last made or started. */
   readonly isChecked: (slot: SlotName) => boolean;
   /** How far the artifacts are that are not there yet: one sentence. */
@@ -45,13 +45,14 @@ export interface Choice {
 
 /** What is to run of one instance. */
 export function chooseInstance(facts: InstanceFacts, setOf: SetDigest): Choice {
-  const { record, slots, wanted, lock } = facts;
+  const { record, slots, wanted } = facts;
   const choice = withoutLock(facts, setOf);
-  if (lock === undefined || record === undefined || choice.run === undefined) return choice;
-  if (!isUpdate(facts, choice, setOf)) return choice;
-  const run = asItWas(facts, setOf) ?? record.desired;
+  if (record === undefined || !isUpdate(facts, choice, setOf)) return choice;
   // What failed goes back whatever holds updates back: it does not work as it is.
   if (slots?.phase === "rolling-back" || choice.hold?.reason === "RolledBack") return choice;
+  const lock = facts.lock();
+  if (lock === undefined) return choice;
+  const run = asItWas(facts, setOf) ?? record.desired;
   const { reason, untilBootMs, untilWallMs } = lock;
   const until = untilWallMs === undefined ? "" : ` until ${isoTime(untilWallMs)}`;
   const by = lock.by === "operator" ? "an operator" : "the workload";
