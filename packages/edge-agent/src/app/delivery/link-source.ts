@@ -121,7 +121,10 @@ function failed(
 /** Undefined when it is no base64. */
 export function bytesOfBase64(text: string): Uint8Array | undefined {
   try {
-    return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const binary = atob(text);
+    const bytes = new Uint8Array(binary.length);
+    for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+    return bytes;
   } catch {
     return undefined;
   }
