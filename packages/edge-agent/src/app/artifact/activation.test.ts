@@ -341,6 +341,22 @@ test("what trust refuses is said, once, and leaves the active version alone", as
   expect(node.activeCounter("a")).toBe(2);
 });
 
+test("what was accepted and is withdrawn before it has come is not installed", async () => {
+  const node = await withVersionOne();
+  node.sources.isOnline = false;
+  node.want([withPins("a", [detector(2)])]);
+  await node.passes(50);
+  expect(node.reported("a")?.artifacts).toMatchObject([{ phase: "Downloading" }]);
+  node.trust.refused.add("models/detector/2/model.bin");
+  await node.passes(5, 1_000_000);
+  node.sources.isOnline = true;
+  await node.passes(50, 1_000);
+  expect(node.reported("a")?.artifacts).toMatchObject([
+    { phase: "Failed", reason: "target-unknown", activeVersion: "1.0.0" },
+  ]);
+  expect(node.activeCounter("a")).toBe(1);
+});
+
 test("of several artifacts all are switched at once, and what stays is said to be active", async () => {
   const node = new ArtifactNode();
   node.want([withPins("a", [detector(1), pin("labels", 1)])]);

@@ -5,6 +5,9 @@ import type { SetDigest } from "../../domain/artifact/artifact-sets.ts";
 import { releaseKey } from "../../domain/artifact/trust-order.ts";
 import type { TrustGate, TrustVerdict } from "./ports.ts";
 
+/** What was accepted and is still on its way is asked about again after this long: it may have been withdrawn. */
+export const JUDGEMENT_AGE_MS_MAX = 3_600_000;
+
 interface Judged {
   /** What was asked about. */
   readonly set: string;
@@ -43,8 +46,7 @@ export class Judgements {
   isDue(instances: ReadonlyMap<string, string>, releases: readonly string[]): boolean {
     const nowMs = this.#deps.clock.bootMs();
     const isOpen = (judged: Judged | undefined): boolean =>
-      judged === undefined ||
-      (judged.verdict.kind !== "accepted" && nowMs >= judged.askAgainBootMs);
+      judged === undefined || nowMs >= judged.askAgainBootMs;
     const isInstanceOpen = ([id, set]: readonly [string, string]): boolean => {
       const judged = this.#instances.get(id);
       return isOpen(judged?.set === set ? judged : undefined);
@@ -70,6 +72,6 @@ export class Judgements {
 }
 
 function judged(set: string, verdict: TrustVerdict, nowMs: number): Judged {
-  const afterMs = verdict.kind === "accepted" ? 0 : verdict.retryAfterMs;
+  const afterMs = verdict.kind === "accepted" ? JUDGEMENT_AGE_MS_MAX : verdict.retryAfterMs;
   return { set, verdict, askAgainBootMs: nowMs + afterMs };
 }
