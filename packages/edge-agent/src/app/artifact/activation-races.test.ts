@@ -104,6 +104,40 @@ test.each([0, 1, 2, 4, 7, 11])(
 );
 
 describe.each(["restart", "signal", "none"] as const)("with reload %s", (reload) => {
+  /** Version 2 is on trial for an hour. */
+  async function onTrial(): Promise<ArtifactNode> {
+    const node = await withVersionOne({ reload });
+    node.want([wanted(2, { reload, healthWindowMs: 3_600_000 })]);
+    await node.passes(30);
+    expect(node.slots("a")).toMatchObject({ phase: "trial" });
+    return node;
+  }
+
+  test("the version before, wanted again during a long trial, is back at once, and the other has not failed", async () => {
+    const node = await onTrial();
+    node.want([wanted(1, { reload })]);
+    await node.passes(30);
+    expect(stateOf(node)).toEqual(goodWith(1));
+    expect(node.slots("a")).toMatchObject({ failed: [] });
+    expect(node.reconciler.snapshot().steps).toEqual([]);
+    node.want([wanted(2, { reload })]);
+    await node.passes(60);
+    expect(stateOf(node)).toEqual(goodWith(2));
+  });
+
+  test("a lock holds that back too, and a reboot in the middle changes nothing", async () => {
+    const node = await onTrial();
+    node.activation.locks.lock({ reason: "shift runs", forMs: 60_000 });
+    node.want([wanted(1, { reload })]);
+    await node.passes(30);
+    expect(node.activeCounter("a")).toBe(2);
+    node.activation.locks.unlock(undefined);
+    await node.passes(1);
+    await node.reboot();
+    await node.passes(60);
+    expect(stateOf(node)).toEqual(goodWith(1));
+  });
+
   test("an artifact that is taken off leaves nothing behind", async () => {
     const node = await withVersionOne({ reload });
     node.want([instance("a", ["serve"])]);

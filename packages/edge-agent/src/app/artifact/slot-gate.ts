@@ -94,6 +94,7 @@ export class SlotGate implements ArtifactGate {
   }
 
   effective(desired: DesiredState, seen: Seen): Effective {
+    for (const wanted of desired.instances) this.#quietly(() => this.#withdraw(wanted));
     const choices = this.choices(desired, seen);
     const state = effectiveState(desired, choices);
     this.#holds = state.holds;
@@ -273,6 +274,16 @@ export class SlotGate implements ArtifactGate {
     metrics.count("flotilla_agent_artifact_trials_total", { outcome: "committed" });
     const message = `${releasesText(desired.artifacts ?? [])} is active`;
     notify({ type: "Normal", reason: "ArtifactActive", message, instance: slots.id });
+  }
+
+  /** A set on trial of which nobody waits for the outcome: the one before is wanted again. */
+  #withdraw({ artifacts, id }: DesiredInstance): void {
+    const { book, locks } = this.#deps;
+    const slots = book.get(id);
+    if (slots?.phase !== "trial" || artifacts === undefined) return;
+    const set = book.setOf(artifacts);
+    if (currentContents(slots)?.set === set || lastGood(slots)?.set !== set) return;
+    if (locks.activeFor(id, true) === undefined) book.apply(id, { kind: "withdrawn" });
   }
 
   /** What is gone back to is the spec that ran well last, with the same files. */

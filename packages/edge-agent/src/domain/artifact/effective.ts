@@ -68,6 +68,7 @@ function withoutLock(facts: InstanceFacts, setOf: SetDigest): Choice {
   const good = lastGood(slots);
   const failure = failureOf(slots, set);
   if (slots?.phase === "rolling-back" && good !== undefined) {
+    if (good.set === set) return { run: wanted };
     const hold =
       failure === undefined
         ? pending(facts, "the last good artifacts come back first")

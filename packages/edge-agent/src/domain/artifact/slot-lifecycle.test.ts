@@ -53,6 +53,7 @@ function eventOf(kind: SlotEventKind, counter: number): SlotEvent {
     case "intend":
     case "unswitched":
     case "told":
+    case "withdrawn":
     case "retry":
       return { kind };
   }

@@ -18,6 +18,8 @@ export type SlotEventKind =
   | "proved"
   /** It was not, it ended too often, or it refused to reload. */
   | "failed"
+  /** While it is tried the last good set is wanted again. */
+  | "withdrawn"
   /** What lies in a slot is not what was made there. */
   | "lost"
   /** A new agent, or a new boot, goes on with what it finds. */
@@ -45,6 +47,8 @@ export type SlotReaction =
   | "commit"
   /** Goes back to the last good set; without one it is tried on. */
   | "fail"
+  /** Goes back to the last good set, and nothing has failed. */
+  | "abandon"
   /** The last good set is current again. */
   | "return"
   | "lose"
@@ -67,6 +71,7 @@ export const SLOT_LIFECYCLE: Readonly<
     unswitched: "nothing",
     proved: "nothing",
     failed: "nothing",
+    withdrawn: "nothing",
     lost: "lose",
     resumed: "nothing",
     told: "tell",
@@ -82,6 +87,7 @@ export const SLOT_LIFECYCLE: Readonly<
     unswitched: "nothing",
     proved: "commit",
     failed: "fail",
+    withdrawn: "nothing",
     lost: "lose",
     resumed: "resume",
     told: "tell",
@@ -97,6 +103,7 @@ export const SLOT_LIFECYCLE: Readonly<
     unswitched: "nothing",
     proved: "commit",
     failed: "fail",
+    withdrawn: "nothing",
     lost: "lose",
     resumed: "resume",
     told: "tell",
@@ -112,6 +119,7 @@ export const SLOT_LIFECYCLE: Readonly<
     unswitched: "untry",
     proved: "nothing",
     failed: "nothing",
+    withdrawn: "nothing",
     lost: "lose",
     resumed: "nothing",
     told: "tell",
@@ -127,6 +135,7 @@ export const SLOT_LIFECYCLE: Readonly<
     unswitched: "nothing",
     proved: "commit",
     failed: "fail",
+    withdrawn: "abandon",
     lost: "lose",
     resumed: "resume",
     told: "tell",
@@ -142,6 +151,7 @@ export const SLOT_LIFECYCLE: Readonly<
     unswitched: "nothing",
     proved: "nothing",
     failed: "nothing",
+    withdrawn: "nothing",
     lost: "lose",
     resumed: "nothing",
     told: "tell",
@@ -157,6 +167,7 @@ export const SLOT_LIFECYCLE: Readonly<
     unswitched: "nothing",
     proved: "nothing",
     failed: "nothing",
+    withdrawn: "nothing",
     lost: "lose",
     resumed: "nothing",
     told: "tell",

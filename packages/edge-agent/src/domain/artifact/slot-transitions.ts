@@ -46,6 +46,7 @@ export type SlotEvent =
   | { readonly kind: "unswitched" }
   | { readonly kind: "proved"; readonly desired: DesiredInstance }
   | { readonly kind: "failed"; readonly failure: Failure; readonly now: SlotNow }
+  | { readonly kind: "withdrawn" }
   | { readonly kind: "lost"; readonly slot: SlotName }
   | { readonly kind: "resumed"; readonly now: SlotNow }
   | { readonly kind: "told" }
@@ -108,6 +109,12 @@ const REACTIONS: Readonly<Record<Exclude<SlotReaction, "impossible">, React>> = 
     });
   },
   fail: failed,
+  abandon: (record) => {
+    const contents = currentContents(record);
+    const isWay = contents !== undefined && canGoBack(record, contents);
+    if (!isWay || goodSlot(record) === undefined) return record;
+    return changed(record, { phase: "rolling-back", trial: undefined, reloads: [] });
+  },
   return: returned,
   lose: lost,
   resume: (record, event) => {
