@@ -81,7 +81,7 @@ export interface PeerResult {
   readonly patch: Cost | undefined;
 }
 
-export interface Cost {
+interface Cost {
   readonly cpuSeconds: number;
   readonly peakBytes: number;
 }
