@@ -28,7 +28,7 @@ export interface SiteOptions {
 
 export interface SiteResult {
   readonly payloadBytes: number;
-  /** Bodies that the hub's server sent. */
+  /** Bodies that the hub's server sent, and bytes that went over the link where a node fell back to it. */
   readonly uplinkBytes: number;
   readonly peerBytes: number;
   readonly seconds: number;
@@ -90,7 +90,7 @@ export async function runSite(
     const struck = nodes.flatMap((node) => node.struck);
     return {
       payloadBytes: coded.payload.length,
-      uplinkBytes: hub.sentBytes,
+      uplinkBytes: hub.sentBytes + hub.linkBytes,
       peerBytes: nodes.reduce((sum, node) => sum + node.received("peer"), 0),
       seconds: (clock.bootMs() - startMs) / 1000,
       cpuSeconds: (used.user + used.system) / BYTES_MICROS,

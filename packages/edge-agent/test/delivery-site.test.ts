@@ -61,6 +61,10 @@ async function site(
   return nodes;
 }
 
+function sleepOf(by: ManualClock, ms: number): Promise<void> {
+  return by.sleep(ms);
+}
+
 function expectComplete(of: readonly DeliveryNode[]): void {
   for (const node of of) expect(node.content(SHA)).toEqual(Buffer.from(TARGET));
 }
@@ -188,4 +192,24 @@ test("where the hub is reached by one node only, the others have it from there",
   await pump(clock, Promise.all(fetched), { stepMs: 500 });
   expectComplete(all);
   expect(hub.sentBytes).toBe(TARGET.length);
+});
+
+test("who asked before the others were known learns of them, and fetches no more than its part", async () => {
+  const all = await site();
+  const [first, ...others] = all;
+  const last = others.at(-1);
+  if (first === undefined || last === undefined) throw new Error("no node");
+  // The last in the order is the first to ask, and hears of nobody; its link is slow.
+  const known = hub.offers.get(SHA);
+  const { peers: _, ...alone } = known ?? { target: SHA, status: "unknown" };
+  hub.offers.set(SHA, alone);
+  last.site = { server: hub.url, bytesPerSecond: 20_000 };
+  const early = last.fetch(TARGET);
+  await pump(clock, sleepOf(clock, 2_000), { stepMs: 50 });
+  if (known !== undefined) hub.offers.set(SHA, known);
+  const rest = [first, ...others.slice(0, -1)].map((node) => node.fetch(TARGET));
+  await pump(clock, Promise.all([early, ...rest]), { stepMs: 50 });
+  expectComplete(all);
+  expect(last.received("hub")).toBeLessThan(TARGET.length / 2);
+  expect(last.received("peer")).toBeGreaterThan(TARGET.length / 2);
 });

@@ -193,9 +193,10 @@ export class ArtifactHub {
       // oxlint-disable-next-line typescript/no-explicit-any -- overloads of a port, played by one function
     }): Promise<any> => {
       if (this.linkFailure !== undefined) throw this.linkFailure;
-      return "target" in question.body
-        ? this.#answerOffer(question.body)
-        : this.#answerBytes(question.body);
+      if ("target" in question.body) return this.#answerOffer(question.body);
+      const answer = this.#answerBytes(question.body);
+      await this.limit(answer.data.length);
+      return answer;
     },
   };
 

@@ -47,8 +47,9 @@ const NOTHING: PeerProgress = { availableBytes: 0, receivedBytes: 0 };
 export class Crowd {
   readonly #path: string;
   readonly #deps: CrowdDeps;
-  readonly #members: readonly Known[];
-  readonly #ownPlace: number;
+  readonly #ownNode: string;
+  #members: readonly Known[] = [];
+  #ownPlace = 0;
   readonly #beganMs: number;
   #movedMs: number;
 
@@ -61,25 +62,28 @@ export class Crowd {
     },
     deps: CrowdDeps,
   ) {
-    const { path, ownNode, peers } = options;
-    const others = peers.filter((peer) => peer.node !== ownNode);
-    const order = orderOfMembers(path, [ownNode, ...others.map((peer) => peer.node)]);
-    this.#path = path;
+    this.#path = options.path;
+    this.#ownNode = options.ownNode;
     this.#deps = deps;
     this.#beganMs = deps.clock.bootMs();
     this.#movedMs = this.#beganMs;
-    this.#ownPlace = order.indexOf(ownNode);
-    this.#members = others.map((peer) => ({
-      node: peer.node,
-      place: order.indexOf(peer.node),
-      state: "unknown",
-      availableBytes: 0,
-      receivedBytes: -1,
-      awaitedMs: undefined,
-      failures: 0,
-      seenMs: this.#beganMs,
-      source: deps.sources.peer(peer),
-    }));
+    this.learn(options.peers);
+  }
+
+  get isEmpty(): boolean {
+    return this.#members.length === 0;
+  }
+
+  /** Others may have come to want it since. What is known of a node stays. */
+  learn(peers: readonly PeerAddress[]): void {
+    const others = peers.filter((peer) => peer.node !== this.#ownNode);
+    const order = orderOfMembers(this.#path, [this.#ownNode, ...others.map((peer) => peer.node)]);
+    this.#ownPlace = order.indexOf(this.#ownNode);
+    this.#members = others.map((peer) => {
+      const known = this.#known(peer.node) ?? this.#stranger(peer);
+      known.place = order.indexOf(peer.node);
+      return known;
+    });
   }
 
   choose(neededBytes: number, isHubFailing: boolean): CrowdChoice {
@@ -137,6 +141,20 @@ export class Crowd {
     metrics.count("flotilla_agent_peers_struck_total", { reason });
     log.warn({ node, reason, detail, path: this.#path }, "a peer is not asked again");
     onStruck({ node, reason });
+  }
+
+  #stranger(peer: PeerAddress): Known {
+    return {
+      node: peer.node,
+      place: 0,
+      state: "unknown",
+      availableBytes: 0,
+      receivedBytes: -1,
+      awaitedMs: undefined,
+      failures: 0,
+      seenMs: this.#beganMs,
+      source: this.#deps.sources.peer(peer),
+    };
   }
 
   async #lookAt(node: string, signal: AbortSignal): Promise<void> {

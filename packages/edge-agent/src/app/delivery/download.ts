@@ -1,7 +1,7 @@
 /** One file on its way to this node: asks for an offer, carries its steps out, and keeps in the table how far it is. */
 
 import { startsOfBlocks } from "@flotilla/shared/delta/decode";
-import { type Digests, sameBytes } from "@flotilla/shared/delta/digest";
+import type { Digests } from "@flotilla/shared/delta/digest";
 import { type DeltaManifest, payloadLengthOf, readManifest } from "@flotilla/shared/delta/envelope";
 import type { Clock } from "@flotilla/shared/kernel/clock";
 import { CodedError, hasCode, messageOf } from "@flotilla/shared/kernel/errors";
@@ -22,7 +22,7 @@ import type { ArtifactLink, LocalBlobs, PatchWorker } from "../artifact/ports.ts
 import type { Bandwidth } from "./bandwidth.ts";
 import { Crowd, type CrowdDeps } from "./crowd.ts";
 import type { HubRoute } from "./hub-route.ts";
-import { bytesOfBase64 } from "./link-source.ts";
+import { checkedOffer, hasDigest, hexOf, offerRefused } from "./offer-check.ts";
 import { PayloadReader, piecesOf, rightBytes } from "./payload-reader.ts";
 import type {
   DeliveryErrorCode,
@@ -39,6 +39,11 @@ export const PENDING_ASKS_MAX = 240;
 /** Bounds of what the hub may ask to wait for an offer. */
 const PENDING_MS_MIN = 1_000;
 const PENDING_MS_MAX = 300_000;
+/**
+ * After so long in a step the hub is asked again who else has or wants the file: when a release is new, the first to ask learn of few
+ * others.
+ */
+export const PEERS_ASKED_AFTER_MS: readonly number[] = [5_000, 15_000, 40_000];
 /** Most bases that the hub is told of. */
 const BASES_MAX = 16;
 
@@ -185,8 +190,8 @@ export class Download {
     );
   }
 
-  #ask(): Promise<ArtifactOffer> {
-    const { sha256, bases, isUrgent, signal } = this.#request;
+  #ask(signal = this.#request.signal): Promise<ArtifactOffer> {
+    const { sha256, bases, isUrgent } = this.#request;
     const request = {
       target: sha256,
       bases: bases.filter((base) => this.#deps.blobs.has(base)).slice(0, BASES_MAX),
@@ -197,40 +202,10 @@ export class Download {
     return this.#deps.link.offer(request, signal);
   }
 
-  /** An offer that is signed, hangs together and begins with what is here. */
   #offered(offer: ArtifactOffer): Extract<TransferEvent, { readonly kind: "offered" }> {
-    const { sha256 } = this.#request;
-    const { blobs, verifier } = this.#deps;
-    const offered = offer.steps ?? [];
-    const last = offered.at(-1);
-    if (offer.target !== sha256 || last?.makes !== sha256)
-      throw offerRefused(sha256, "it makes another file");
-    const stepIndex = offered.findLastIndex((step) => blobs.has(step.makes)) + 1;
-    const steps = offered.map((step, i): TransferStep => {
-      const { makes, base, manifestSha256, manifestLength, signature, keyId, payloadLength } = step;
-      if (!verifier.verifyManifest({ sha256: manifestSha256, signature, keyId }))
-        throw offerRefused(sha256, `manifest ${manifestSha256} is not signed by the hub`);
-      if (i > 0 && base !== offered[i - 1]?.makes)
-        throw offerRefused(sha256, `step ${i + 1} does not begin with what step ${i} makes`);
-      if (step.manifest !== undefined) this.#keepInline(manifestSha256, step.manifest);
-      const common = { makes, manifestSha256, manifestLength, signature, keyId, payloadLength };
-      return base === undefined ? common : { ...common, base };
-    });
-    const base = steps[stepIndex]?.base;
-    if (base !== undefined && !blobs.has(base))
-      throw offerRefused(sha256, `it begins with ${base}, which is not on this node`);
-    return { kind: "offered", steps, stepIndex, peers: offer.peers ?? [] };
-  }
-
-  #keepInline(sha256: string, base64: string): void {
-    const bytes = bytesOfBase64(base64);
-    if (bytes === undefined || !this.#isManifest(sha256, bytes))
-      throw offerRefused(this.#request.sha256, `manifest ${sha256} is not what its digest says`);
-    this.#inline.set(sha256, bytes);
-  }
-
-  #isManifest(sha256: string, bytes: Uint8Array): boolean {
-    return sameBytes(this.#deps.digests.sha256(bytes), bytesOfHex(sha256));
+    const { event, manifests } = checkedOffer(offer, this.#request.sha256, this.#deps);
+    for (const [sha256, bytes] of manifests) this.#inline.set(sha256, bytes);
+    return event;
   }
 
   // ---------------------------------------------------------------- steps
@@ -273,7 +248,7 @@ export class Download {
     await gate(signal);
     const path = `manifests/${manifestSha256}`;
     const bytes = await this.#deps.route.readWhole({ path, bytesMax: manifestLength, signal });
-    if (bytes === "absent" || !this.#isManifest(manifestSha256, bytes))
+    if (bytes === "absent" || !hasDigest(bytes, manifestSha256, this.#deps.digests))
       throw offerRefused(sha256, `manifest ${manifestSha256} cannot be had as it was signed`);
     return bytes;
   }
@@ -284,7 +259,11 @@ export class Download {
     const targetPath = blobs.partPathOf(step.makes);
     const path = `payloads/${step.manifestSha256}`;
     const kept = await this.#makeRoom(step, manifest);
-    const reader = this.#reader(path, manifest, kept);
+    const { ownNode } = this.#options;
+    const crowd = new Crowd({ path, ownNode, peers: this.#transfer.peers }, this.#deps);
+    const reader = this.#reader({ path, manifest }, crowd, kept);
+    const over = new AbortController();
+    const learning = this.#learnOfPeers(crowd, AbortSignal.any([signal, over.signal]));
     try {
       await patches.apply(
         {
@@ -301,16 +280,36 @@ export class Download {
       // A source that fails is the cause, however it came back through the worker.
       throw reader.failure ?? error;
     } finally {
+      over.abort();
       await reader.close();
+      await learning;
     }
   }
 
-  #reader(path: string, manifest: DeltaManifest, kept: KeptPayload | undefined): PayloadReader {
-    const { peers } = this.#transfer;
-    const { ownNode } = this.#options;
-    const others = peers.filter((peer) => peer.node !== ownNode);
-    const crowd =
-      others.length === 0 ? undefined : new Crowd({ path, ownNode, peers: others }, this.#deps);
+  /** Never rejects: without news the crowd stays as it is. */
+  async #learnOfPeers(crowd: Crowd, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#deps;
+    // Who serves nobody is no part of a crowd that grows.
+    if (!this.#options.keepsPayloads) return;
+    const startMs = clock.bootMs();
+    for (const afterMs of PEERS_ASKED_AFTER_MS) {
+      try {
+        await clock.sleep(startMs + afterMs - clock.bootMs(), signal);
+        const { peers = [], status } = await this.#ask(signal);
+        if (status === "ready") crowd.learn(peers);
+      } catch (error) {
+        if (signal.aborted) return;
+        log.debug({ reason: messageOf(error) }, "the hub could not be asked for peers");
+      }
+    }
+  }
+
+  #reader(
+    of: { readonly path: string; readonly manifest: DeltaManifest },
+    crowd: Crowd,
+    kept: KeptPayload | undefined,
+  ): PayloadReader {
+    const { path, manifest } = of;
     const progress = this.#progress(manifest);
     const onReceived = (bytes: number): void => {
       this.#receivedBytes += bytes;
@@ -429,21 +428,4 @@ const FINAL: readonly string[] = [
 
 function isApplyFailure(error: CodedError): boolean {
   return APPLY_FAILURES.includes(error.code);
-}
-
-function offerRefused(sha256: string, what: string): CodedError<DeliveryErrorCode> {
-  return new CodedError("artifact-offer-refused", `an offer for ${sha256} is refused: ${what}`, {
-    fields: { sha256 },
-    mend: "It is asked again by itself; if it persists, somebody stands between hub and node, or the hub is damaged.",
-  });
-}
-
-function hexOf(bytes: Uint8Array): string {
-  return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
-}
-
-function bytesOfHex(hex: string): Uint8Array {
-  return Uint8Array.from({ length: hex.length / 2 }, (_, i) =>
-    Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16),
-  );
 }

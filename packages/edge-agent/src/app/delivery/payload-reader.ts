@@ -33,7 +33,7 @@ export interface PayloadReaderOptions {
 
 export interface PayloadReaderDeps {
   readonly route: Pick<HubRoute, "present">;
-  /** Undefined: nobody of the site has or wants it. */
+  /** Undefined: this node takes nothing from others. */
   readonly crowd: Crowd | undefined;
   /** Where it is kept for others; undefined: nowhere. */
   readonly kept: KeptPayload | undefined;
@@ -178,7 +178,7 @@ export class PayloadReader {
       failures += 1;
       if (failures >= HUB_FAILURES_MAX) throw failed.error;
       const waitMs = fullJitterMs(HUB_BACK_OFF, failures, this.#deps.random);
-      const capMs = this.#deps.crowd === undefined ? waitMs : PEERS_BACK_OFF_MS_MAX;
+      const capMs = this.#deps.crowd?.isEmpty === false ? PEERS_BACK_OFF_MS_MAX : waitMs;
       await this.#deps.clock.sleep(Math.min(waitMs, capMs), this.#signal);
     }
     return piece;
