@@ -57,6 +57,8 @@ export class WatchedRuntime extends FakeRuntime {
 /** Sources of bytes that answer, or do not, as the test says. */
 export class FakeSources implements BlobFetcher {
   isOnline = true;
+  /** What a fetch fails with; undefined: it does not. */
+  failure: () => Error | undefined = () => undefined;
   readonly fetched: {
     readonly target: string;
     readonly isUrgent: boolean;
@@ -75,6 +77,8 @@ export class FakeSources implements BlobFetcher {
     options.signal.throwIfAborted();
     const [, name = "", counter = ""] = target.path.split("/");
     if (!this.isOnline) throw new CodedError("source-unreachable", "no way to the hub");
+    const failure = this.failure();
+    if (failure !== undefined) throw failure;
     const blobs = this.#blobs();
     const bytes = bytesOf(name, Number(counter));
     const part = blobs.partPathOf(target.sha256);

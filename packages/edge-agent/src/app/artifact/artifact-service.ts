@@ -341,19 +341,19 @@ export class ArtifactService implements Service {
       step.totalBytes === 0
         ? 0
         : Math.min(99, Math.max(0, Math.floor((done / step.totalBytes) * 100)));
-    const failure = step.files
-      .map(({ file }) => this.#queue.failureOf(file.sha256))
-      .find((f) => f !== undefined);
-    if (failure === undefined)
+    const failed = step.files.find(({ file }) => this.#queue.failureOf(file.sha256) !== undefined);
+    const failure = failed && this.#queue.failureOf(failed.file.sha256);
+    if (failed === undefined || failure === undefined)
       return { phase: "Downloading", percent, message: `downloading, ${percent} %` };
     const message = `downloading, ${percent} %; tried ${failure.tries} times: ${failure.message}`;
-    this.#tell(step.id, "ArtifactFetchFailed", failure.message);
+    // Numbers in a message, such as the bytes that are free, make no other failure of it.
+    this.#tell(step.id, "ArtifactFetchFailed", failure.message, [failed.file.sha256, failure.code]);
     return { phase: "Downloading", percent, reason: failure.code, message };
   }
 
-  /** Each failure is told once. */
-  #tell(instance: string, reason: string, message: string): void {
-    const key = `${instance}\n${reason}\n${message}`;
+  /** Each failure is told once; `is` says which it is. */
+  #tell(instance: string, reason: string, message: string, is = [message]): void {
+    const key = [instance, reason, ...is].join("\n");
     if (this.#told.has(key)) return;
     const oldest = this.#told.keys().next();
     if (this.#told.size >= TOLD_FAILURES_MAX && oldest.done !== true)

@@ -1,3 +1,4 @@
+import { CodedError } from "@flotilla/shared/kernel/errors";
 import { expect, test } from "vitest";
 import { ArtifactNode, pin } from "../../../test/support/artifact-node.ts";
 import { instance } from "../../../test/support/reconcile-builders.ts";
@@ -72,3 +73,30 @@ test.each(["../../../../etc/cron.d/x", "/etc/passwd", "a/../../b"])(
     expect(node.violations).toEqual([]);
   },
 );
+
+test("a failure that goes on is told once, though its words change", async () => {
+  const node = await withVersionOne();
+  let tries = 0;
+  node.sources.failure = () =>
+    new CodedError("disk-reserve", `${1_000 + tries++} bytes are free beyond the reserve`);
+  node.want([wanted(2)]);
+  await node.passes(400, 5_000);
+  expect(tries).toBeGreaterThan(5);
+  expect(toldOf(node)).toMatchObject({ reason: "disk-reserve", activeVersion: "1.0.0" });
+  expect(node.notices().filter((reason) => reason === "ArtifactFetchFailed")).toHaveLength(1);
+  node.sources.failure = () => undefined;
+  await node.passes(300, 5_000);
+  expect(node.activeCounter("a")).toBe(2);
+});
+
+test("a refusal says what to do about it", async () => {
+  const node = await withVersionOne();
+  node.trust.refused.add("models/detector/2/model.bin");
+  node.want([wanted(2)]);
+  await node.passes(20);
+  expect(toldOf(node)).toMatchObject({
+    phase: "Failed",
+    reason: "target-unknown",
+    message: "refused: models/detector/2/model.bin: nobody signed it. Sign it.",
+  });
+});

@@ -75,6 +75,7 @@ export type SetVerdict =
       readonly code: string;
       readonly subject: string;
       readonly message: string;
+      readonly mend: string;
     }
   | { readonly kind: "unknown"; readonly reason: string };
 
@@ -160,7 +161,7 @@ function dropNext({ id, slots }: ArtifactView): readonly ArtifactStep[] {
 
 function waitForTrust({ id, verdict }: ArtifactView): ArtifactStep {
   if (verdict?.kind === "refused") {
-    const message = `refused: ${verdict.subject}: ${verdict.message}`;
+    const message = `refused: ${verdict.subject}: ${verdict.message}. ${verdict.mend}`;
     return { kind: "wait", id, progress: { phase: "Failed", reason: verdict.code, message } };
   }
   if (verdict?.kind === "unknown") {
