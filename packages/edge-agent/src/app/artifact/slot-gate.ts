@@ -77,7 +77,7 @@ export class SlotGate implements ArtifactGate {
     return this.#seen;
   }
 
-  settle(seen: Seen): void {
+  settle(seen: Seen, desired: DesiredState | undefined): void {
     const gapMs = seen.now.bootMs - (this.#seen?.now.bootMs ?? seen.now.bootMs);
     this.#seen = seen;
     this.#quietly(() => {
@@ -91,10 +91,10 @@ export class SlotGate implements ArtifactGate {
     for (const id of this.#ready.keys()) if (!records.has(id)) this.#ready.delete(id);
     for (const slots of this.#deps.book.all())
       this.#quietly(() => this.#settleOne(slots, records.get(slots.id), seen));
+    for (const wanted of desired?.instances ?? []) this.#quietly(() => this.#withdraw(wanted));
   }
 
   effective(desired: DesiredState, seen: Seen): Effective {
-    for (const wanted of desired.instances) this.#quietly(() => this.#withdraw(wanted));
     const choices = this.choices(desired, seen);
     const state = effectiveState(desired, choices);
     this.#holds = state.holds;

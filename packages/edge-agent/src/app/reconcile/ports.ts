@@ -101,7 +101,7 @@ export interface ProbeOutcome {
  */
 export interface ArtifactGate {
   /** Judges what is on trial and notes what came of it, durably. Once a pass, before anything is planned. */
-  settle(seen: Seen): void;
+  settle(seen: Seen, desired: DesiredState | undefined): void;
   /** The accepted desired state as it can be carried out now. Changes nothing. */
   effective(desired: DesiredState, seen: Seen): Effective;
   /**

@@ -169,7 +169,7 @@ export class Reconciler implements Service {
     const startedBootMs = clock.bootMs();
     this.#woken = false;
     const seen = this.#look({ sweep: this.#sweepIsDue(startedBootMs) });
-    this.#deps.artifacts?.settle(seen);
+    this.#deps.artifacts?.settle(seen, seen.desired);
     const input = this.#effective(seen);
     this.#holds = input.holds;
     // Until they are gone they are looked for in every pass: nothing else would see them.
