@@ -40,6 +40,16 @@ export class ScaleEstimate {
   static readonly #COLUMN_MEMORY = 40;
   static readonly #MEAN_MEMORY = 512;
 
+  /** Everything forgotten, as new; the memory is kept. */
+  reset(): void {
+    this.estimate = 1;
+    this.recent = 1;
+    this.lastLog4 = -1000;
+    this.#mean = ScaleEstimate.FLOOR;
+    this.#seen = 0;
+    this.#columnRate = 1;
+  }
+
   /** Begins a tensor whose rows have this many columns. */
   begin(columns: number): void {
     if (this.#columns.length < columns) {

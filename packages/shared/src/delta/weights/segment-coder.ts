@@ -26,7 +26,7 @@ export class SegmentCoder {
   /** Models for differences of floats, of whole numbers, and for values of their own; made when first needed. */
   readonly #elements = new Map<Purpose, ElementCoder>();
   readonly #profile: WeightsProfile;
-  #scale = new ScaleEstimate();
+  readonly #scale = new ScaleEstimate();
   readonly #old = new Uint32Array(CHUNK);
   readonly #new = new Uint32Array(CHUNK);
   readonly #values = new Float32Array(this.#new.buffer);
@@ -58,7 +58,7 @@ export class SegmentCoder {
     for (const elements of this.#elements.values()) elements.reset();
     this.#changed.reset();
     this.#history = 0;
-    this.#scale = new ScaleEstimate();
+    this.#scale.reset();
   }
 
   /** Codes `target` against `old` (the same length), or alone when there is no old. `decoding` says that target is to be filled. */
