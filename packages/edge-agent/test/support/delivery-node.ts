@@ -110,6 +110,8 @@ export class DeliveryNode {
         files: nodeFiles,
         rows: new BlobTable({ store: this.store }),
         needed: () => this.delivery.needed(),
+        makeWay: () => undefined,
+        makeWay: () => undefined,
       },
     );
     this.shelf = new FilePayloadShelf(
