@@ -111,7 +111,6 @@ export class DeliveryNode {
         rows: new BlobTable({ store: this.store }),
         needed: () => this.delivery.needed(),
         makeWay: () => undefined,
-        makeWay: () => undefined,
       },
     );
     this.shelf = new FilePayloadShelf(
