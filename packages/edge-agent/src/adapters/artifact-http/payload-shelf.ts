@@ -52,6 +52,7 @@ export class FilePayloadShelf implements PayloadShelf, ServedPayloads {
   /** The one that was used least recently first. */
   readonly #entries = new Map<string, Entry>();
 
+  /** `folder` must be there. Those below are made when something is written: an agent starts on a full disk too. */
   constructor(
     options: { readonly folder: string; readonly quotaBytes: number },
     deps: { readonly clock: Pick<Clock, "sleep">; readonly log: Log },
@@ -60,8 +61,6 @@ export class FilePayloadShelf implements PayloadShelf, ServedPayloads {
     this.#manifests = join(options.folder, "manifests");
     this.#quotaBytes = options.quotaBytes;
     this.#deps = deps;
-    ensureDirectory(options.folder, FOLDER_MODE);
-    for (const folder of [this.#payloads, this.#manifests]) ensureDirectory(folder, FOLDER_MODE);
     this.#takeStock();
   }
 
@@ -83,6 +82,7 @@ export class FilePayloadShelf implements PayloadShelf, ServedPayloads {
   async keepManifest(sha256: string, bytes: Uint8Array): Promise<void> {
     const path = join(this.#manifests, sha256);
     try {
+      ensureDirectory(this.#manifests, FOLDER_MODE);
       this.#dropOldManifests();
       await using file = await open(path + PART_SUFFIX, "w", FILE_MODE);
       await file.writeFile(bytes);
@@ -119,6 +119,7 @@ export class FilePayloadShelf implements PayloadShelf, ServedPayloads {
     const wasWhole = entry.isWhole;
     let file: FileHandle | undefined;
     try {
+      ensureDirectory(this.#payloads, FOLDER_MODE);
       file = await open(wasWhole ? path : path + PART_SUFFIX, wasWhole ? "r" : "a+", FILE_MODE);
       const kept = new OpenPayload({ path, file, entry });
       await kept.checkWith(check);
@@ -198,7 +199,7 @@ export class FilePayloadShelf implements PayloadShelf, ServedPayloads {
 
   /** What an earlier life left: whole payloads serve on, parts wait for their transfer. */
   #takeStock(): void {
-    const files = readdirSync(this.#payloads)
+    const files = namesIn(this.#payloads)
       .map((name) => ({ name, stat: statSync(join(this.#payloads, name)) }))
       .toSorted((a, b) => a.stat.mtimeMs - b.stat.mtimeMs);
     for (const { name, stat } of files) {
@@ -314,6 +315,16 @@ class OpenPayload implements KeptPayload {
     this.#entry.availableBytes = availableBytes;
     this.received(availableBytes);
     for (const tell of this.#entry.waiting) tell();
+  }
+}
+
+/** None when there is no such folder. */
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return [];
+    throw error;
   }
 }
 
