@@ -12,6 +12,7 @@ import { SlotTable } from "../adapters/store/slot-table.ts";
 import type { SqliteAgentStore } from "../adapters/store/sqlite-agent-store.ts";
 import { HostLockFiles } from "../adapters/update-lock/lock-file-reader.ts";
 import { type Activation, makeActivation } from "../app/artifact/activation.ts";
+import { discardIdleHalves } from "../app/artifact/idle-halves.ts";
 import type { ArtifactQuestions } from "../app/delivery/link-source.ts";
 import type { CredentialStore } from "../app/link/ports.ts";
 import { makeNotify } from "../app/state/notices.ts";
@@ -54,7 +55,13 @@ export function makeArtifacts(config: AgentConfig, deps: ArtifactWiringDeps): Ar
   const quota = artifactCacheBytes === undefined ? {} : { bytesMax: artifactCacheBytes };
   const blobs = new FileBlobs(
     { root, reserveBytes, ...quota },
-    { ...common, rows: new BlobTable({ store }), clock, needed },
+    {
+      ...common,
+      rows: new BlobTable({ store }),
+      clock,
+      needed,
+      makeWay: () => discardIdleHalves(activation.book.all(), { disk: slots, log }),
+    },
   );
   const delivery = makeDelivery(config, { root, nodeId }, { ...deps, blobs });
   const trust = makeTrust(config, {
@@ -63,6 +70,7 @@ export function makeArtifacts(config: AgentConfig, deps: ArtifactWiringDeps): Ar
     self: () => ({ nodeId, hardwareId: hardwareIdOf(config) }),
     notify: makeNotify(deps),
   });
+  const slots = new FileSlots({ root }, { ...common, blobs });
   const activation: Activation = makeActivation(deps, {
     ...deps,
     slots: new SlotTable({ store, log }),
@@ -70,7 +78,7 @@ export function makeArtifacts(config: AgentConfig, deps: ArtifactWiringDeps): Ar
     trust: trust.gate,
     fetcher: delivery.fetcher,
     blobs,
-    disk: new FileSlots({ root }, { ...common, blobs }),
+    disk: slots,
     recover: () => blobs.recover((sha256) => delivery.needed().has(sha256)),
     forget: delivery.forget,
     signals: runtime,

@@ -13,6 +13,7 @@ import { BlobTable } from "../../src/adapters/store/blob-table.ts";
 import { SlotTable } from "../../src/adapters/store/slot-table.ts";
 import type { SqliteAgentStore } from "../../src/adapters/store/sqlite-agent-store.ts";
 import { makeActivation } from "../../src/app/artifact/activation.ts";
+import { discardIdleHalves } from "../../src/app/artifact/idle-halves.ts";
 import type { BlobFetcher, LockFile } from "../../src/app/artifact/ports.ts";
 import type { ProbeOutcome, StartRequest } from "../../src/app/reconcile/ports.ts";
 import { Reconciler } from "../../src/app/reconcile/reconciler.ts";
@@ -83,6 +84,11 @@ export class ArtifactNode {
 
   get activation() {
     return this.#parts.activation;
+  }
+
+  /** Room is needed. */
+  makeWay(): void {
+    this.#parts.makeWay();
   }
 
   want(instances: readonly DesiredInstance[], prestage?: readonly PrestagedRelease[]): void {
@@ -209,11 +215,12 @@ export class ArtifactNode {
       files.around("commit", () => store.transaction(work));
     const guarded = { database: store.database, transaction };
     const rows = new BlobTable({ store: guarded });
+    const makeWay = (): void => discardIdleHalves(activation.book.all(), { disk, log });
     const blobs: FileBlobs = new FileBlobs(
       { root: ROOT, reserveBytes: 0 },
-      { files, rows, clock, log, needed: () => activation.service.needed() },
+      { files, rows, clock, log, needed: () => activation.service.needed(), makeWay },
     );
-    const disk = new FileSlots({ root: ROOT }, { files, blobs, log });
+    const disk: FileSlots = new FileSlots({ root: ROOT }, { files, blobs, log });
     const slotStore = new SlotTable({ store, log });
     const activation: ReturnType<typeof makeActivation> = makeActivation(
       { bootId: runtime.bootId },
@@ -255,7 +262,7 @@ export class ArtifactNode {
       },
     );
     const reconciler = this.#newReconciler(activation);
-    return { blobs, disk, activation, reconciler };
+    return { blobs, disk, activation, reconciler, makeWay };
   }
 
   #newReconciler(activation: ReturnType<typeof makeActivation>): Reconciler {

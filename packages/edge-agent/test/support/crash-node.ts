@@ -179,7 +179,13 @@ export class PlainAgent {
     const rows = new BlobTable({ store });
     const blobs = new FileBlobs(
       { root, reserveBytes: 0 },
-      { ...common, rows, clock: new ManualClock(), needed: () => new Set() },
+      {
+        ...common,
+        rows,
+        clock: new ManualClock(),
+        needed: () => new Set(),
+        makeWay: () => undefined,
+      },
     );
     const slots = new FileSlots({ root }, { ...common, blobs });
     slots.sweep(new Set([INSTANCE]));

@@ -82,6 +82,7 @@ export function realArtifactAgent(directory: string, hub: ModelHub, bootId: stri
       clock,
       log,
       needed: () => activation.service.needed(),
+      makeWay: () => undefined,
     },
   );
   hub.blobs = blobs;

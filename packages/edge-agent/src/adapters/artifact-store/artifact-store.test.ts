@@ -57,13 +57,18 @@ function makeRows(): BlobTable {
   return new BlobTable({ store: new SqliteAgentStore({ directory: ":memory:" }, deps) });
 }
 
+let makeWay: () => void = () => undefined;
+
 function openStore(options: Partial<FileBlobsOptions> = {}): {
   blobs: FileBlobs;
   slots: FileSlots;
 } {
   const deps = { files: counting, log: silentLog() };
   const clock = { wallMs: () => nowMs };
-  const blobs = new FileBlobs({ root, ...options }, { ...deps, rows, clock, needed: () => needed });
+  const blobs = new FileBlobs(
+    { root, ...options },
+    { ...deps, rows, clock, needed: () => needed, makeWay: () => makeWay() },
+  );
   return { blobs, slots: new FileSlots({ root }, { ...deps, blobs }) };
 }
 
@@ -371,6 +376,25 @@ describe("slots", () => {
     harm(join(root, "slots/i/a"));
     expect(await slots.intact("i", "a", files)).toEqual({ kind: "altered", path });
     expect(blobs.has(digest("x"))).toBe(true);
+  });
+
+  test("a half that is not current is discarded when there is no room for its content else", async () => {
+    const { blobs, slots } = openStore({ bytesMax: 100 });
+    const one = await setOf(blobs, { "m/x": "1".repeat(40) });
+    const two = await setOf(blobs, { "m/x": "2".repeat(40) });
+    await slots.prepare("i", "a", one);
+    slots.switchTo("i", "a");
+    await slots.prepare("i", "b", two);
+    needed = new Set(one.map((file) => file.sha256));
+    makeWay = () => {
+      for (const half of ["a", "b"] as const) slots.discard("i", half);
+    };
+    expect(blobs.makeRoom(20)).toBe(true);
+    expect(readdirSync(join(root, "slots/i")).toSorted()).toEqual(["a", "b", "current"]);
+    expect(blobs.makeRoom(60)).toBe(true);
+    expect(readdirSync(join(root, "slots/i")).toSorted()).toEqual(["a", "current"]);
+    expect(blobs.list().map((blob) => blob.sha256)).toEqual([...needed]);
+    makeWay = () => undefined;
   });
 
   test("what is removed follows no link", async () => {

@@ -60,6 +60,8 @@ export interface FileBlobsDeps {
   readonly log: Log;
   /** What must not be removed: current and previous of every slot, what lies ready, bases of transfers that run. */
   readonly needed: () => ReadonlySet<string>;
+  /** Called when room is needed: removes what else holds bytes of contents, such as files of slots that nobody goes back to. */
+  readonly makeWay: () => void;
 }
 
 /**
@@ -166,6 +168,9 @@ export class FileBlobs implements LocalBlobs {
   }
 
   makeRoom(bytes: number): boolean {
+    if (bytes <= this.#roomBytes()) return true;
+    // A content that is removed frees nothing while a slot has its bytes too.
+    this.#deps.makeWay();
     const missing = bytes - this.#roomBytes();
     if (missing <= 0) return true;
     const gone = evictionsFor(missing, this.list(), this.#deps.needed());

@@ -12,6 +12,7 @@ import {
 } from "@flotilla/shared/platform/file-system";
 import { fileError, fileNameOf, systemCode } from "@flotilla/shared/platform/files";
 import type {
+  HalfDisk,
   LocalBlobErrorCode,
   SlotCheck,
   SlotContent,
@@ -40,7 +41,7 @@ const GONE_PREFIX = ".gone-";
  * `<root>/<instance>/{a,b}/<path>`, hard links to contents, and `<root>/<instance>/current` → `a` or `b`. A half gets its name by a
  * rename when everything in it is durable, and loses it by a rename before anything in it goes: what has the name is whole.
  */
-export class FileSlots implements SlotDisk {
+export class FileSlots implements SlotDisk, HalfDisk {
   readonly #root: string;
   readonly #files: FileSystem;
   readonly #blobs: FileBlobs;
@@ -144,6 +145,15 @@ export class FileSlots implements SlotDisk {
         else if (name.startsWith(GONE_PREFIX)) removeTree(this.#files, join(this.#root, name));
         else this.#removeFolder(name);
       });
+  }
+
+  discard(slotKey: string, slot: SlotName): void {
+    const folder = this.#folder(slotKey);
+    if (this.current(slotKey) === slot) return;
+    if (this.#files.lookUp(join(folder, slot)) === undefined) return;
+    this.#retire(folder, slot);
+    this.#files.syncFolder(folder);
+    removeTree(this.#files, join(folder, `${slot}.old`));
   }
 
   remove(slotKey: string): void {

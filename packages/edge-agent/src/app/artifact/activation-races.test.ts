@@ -89,6 +89,35 @@ test.each([1, 2, 3, 5, 8])(
   },
 );
 
+test("what failed, or was dropped, gives its room to others: its links go when its content does", async () => {
+  const halves = (node: ArtifactNode) =>
+    node.disk.list("/state/artifacts/slots/a").filter((name) => name !== "current");
+  const dropped = await withVersionOne();
+  dropped.activation.locks.lock({ reason: "shift runs", forMs: 3_600_000 });
+  dropped.want([wanted(2)]);
+  await dropped.passes(30);
+  // Lies ready, and room is needed: it stays.
+  dropped.makeWay();
+  expect(halves(dropped)).toEqual(["a", "b"]);
+  dropped.want([wanted(1)]);
+  await dropped.passes(10);
+  const failed = await withVersionOne();
+  failed.runtime.crashes = (id) => failed.activeCounter(id) === 2;
+  failed.want([wanted(2)]);
+  await failed.passes(300, 1_000);
+  expect(failed.slots("a")).toMatchObject({ phase: "committed", current: "a" });
+  for (const node of [dropped, failed]) {
+    expect(halves(node)).toEqual(["a", "b"]);
+    node.makeWay();
+    expect(halves(node)).toEqual(["a"]);
+    expect(node.activation.service.needed().size).toBe(node === dropped ? 1 : 2);
+    await node.reboot();
+    await node.passes(30);
+    expect(node.activeCounter("a")).toBe(1);
+    expect(node.violations).toEqual([]);
+  }
+});
+
 test.each([0, 1, 2, 4, 7, 11])(
   "an instance that leaves %i passes into an update and comes back with another version gets that",
   async (passes) => {

@@ -297,6 +297,12 @@ export interface SlotDisk {
   remove(slotKey: string): void;
 }
 
+/** Removes halves of slots on the disk. */
+export interface HalfDisk {
+  /** Nothing is done when it is the current one, or there is none. */
+  discard(slotKey: string, slot: SlotName): void;
+}
+
 export type { LockFile };
 
 /** Looks for the lock file of a workload. Never throws. */

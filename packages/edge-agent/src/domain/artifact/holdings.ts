@@ -1,6 +1,6 @@
 import { HELD_RELEASES_MAX, type ReleaseFile } from "@flotilla/shared/model/artifact";
 import type { DesiredState } from "@flotilla/shared/model/desired-state";
-import { currentContents, type SlotContents, type SlotRecord } from "./slot-record.ts";
+import { currentContents, isIdleSlot, type SlotContents, type SlotRecord } from "./slot-record.ts";
 
 /** What of artifacts is on the node, and what must stay. */
 
@@ -37,14 +37,25 @@ export function heldReleases(
     .map(({ name, counter }) => ({ name, counter }));
 }
 
-/** Contents that must not be removed: current and other slot of every instance, what is wanted, what is to lie ready. */
+/** Contents that must not be removed: what every instance has and may go back to, what is wanted, what is to lie ready. */
 export function neededContents(
   slots: readonly SlotRecord[],
   desired: DesiredState | undefined,
 ): ReadonlySet<string> {
   return new Set(
-    knownReleases(slots, desired).flatMap((release) => release.files.map((file) => file.sha256)),
+    knownReleases(slots.map(withoutIdle), desired).flatMap((release) =>
+      release.files.map((file) => file.sha256),
+    ),
   );
+}
+
+function withoutIdle(record: SlotRecord): SlotRecord {
+  const { a, b, ...rest } = record;
+  return {
+    ...rest,
+    ...(a === undefined || isIdleSlot(record, "a") ? {} : { a }),
+    ...(b === undefined || isIdleSlot(record, "b") ? {} : { b }),
+  };
 }
 
 /** True when there is nothing to be told of artifacts: none are wanted, and none were. */

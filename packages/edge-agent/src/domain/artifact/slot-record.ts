@@ -112,6 +112,11 @@ export function goodSlot(record: SlotRecord): SlotName | undefined {
   return record[other]?.isGood === true ? other : undefined;
 }
 
+/** A slot that nobody goes on with or back to: what lies in it was dropped, or has failed. */
+export function isIdleSlot(record: SlotRecord, slot: SlotName): boolean {
+  return slot !== record.current && slot !== record.next && record[slot]?.isGood !== true;
+}
+
 /**
  * The slot from which an instance may be run with this set: the current one, the one that is prepared to become it, the one that is
  * gone back to. Whatever else lies whole is made ready first.
