@@ -15,7 +15,7 @@ const MODEL_BYTES: Readonly<Record<DeltaBlock["codec"], number>> = {
   program: 12 * 1024 * 1024,
   bsdiff: 2 * 1024 * 1024,
 };
-/** Codecs whose bytes come out of zlib, which holds them a second time. */
+/** Codecs whose bytes come out of zlib, which holds them a second time, and a window of as many. */
 const UNPACKED: ReadonlySet<DeltaBlock["codec"]> = new Set([
   "zstd",
   "brotli",
@@ -36,7 +36,7 @@ type BlockShape = Pick<DeltaBlock, "codec" | "targetLength" | "payloadLength" | 
 /** Memory above the runtime that decoding one block takes, the map left out, bytes: an estimate from above. */
 export function blockMemoryBytes(block: BlockShape): number {
   const held = block.targetLength + block.payloadLength + totalOf(block.ranges);
-  const unpacked = UNPACKED.has(block.codec) ? block.targetLength : 0;
+  const unpacked = UNPACKED.has(block.codec) ? 2 * block.targetLength : 0;
   return FIXED_BYTES + MODEL_BYTES[block.codec] + held + unpacked;
 }
 
