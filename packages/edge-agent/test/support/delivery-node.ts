@@ -99,20 +99,7 @@ export class DeliveryNode {
     this.site = options.delivery ?? { server: hub.url };
     this.store = new SqliteAgentStore({ directory: folder }, deps);
     this.transfers = new SqliteTransferTable({ store: this.store });
-    this.blobs = new FileBlobs(
-      {
-        root,
-        reserveBytes: options.reserveBytes ?? 0,
-        ...(options.bytesMax === undefined ? {} : { bytesMax: options.bytesMax }),
-      },
-      {
-        ...deps,
-        files: nodeFiles,
-        rows: new BlobTable({ store: this.store }),
-        needed: () => this.delivery.needed(),
-        makeWay: () => undefined,
-      },
-    );
+    this.blobs = this.#openBlobs(options, root);
     this.shelf = new FilePayloadShelf(
       { folder: root, quotaBytes: options.quotaBytes ?? 1_000_000_000 },
       deps,
@@ -157,6 +144,24 @@ export class DeliveryNode {
         payloads: options.serves?.(this.shelf) ?? this.shelf,
         serving: { share: () => Promise.resolve(), served: () => undefined },
         credentials: { load },
+      },
+    );
+  }
+
+  #openBlobs(options: NodeOptions, root: string): FileBlobs {
+    return new FileBlobs(
+      {
+        root,
+        reserveBytes: options.reserveBytes ?? 0,
+        ...(options.bytesMax === undefined ? {} : { bytesMax: options.bytesMax }),
+      },
+      {
+        clock: options.clock,
+        log: this.log,
+        files: nodeFiles,
+        rows: new BlobTable({ store: this.store }),
+        needed: () => this.delivery.needed(),
+        makeWay: () => undefined,
       },
     );
   }
