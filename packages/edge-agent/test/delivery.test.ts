@@ -137,6 +137,28 @@ test("a chain of two deltas leaves the middle as a content too", async () => {
   expect(n.content(sha256Of(b))).toEqual(Buffer.from(b));
 });
 
+test.each([
+  ["altered", "source-misbehaves", (bytes: Uint8Array) => bytes.map((b) => b ^ 1)],
+  ["gone", "source-absent", () => undefined],
+])(
+  "a manifest that the hub has %s is no failure of its own: it is taken when it is right again",
+  async (...of) => {
+    const [, code, harm] = of;
+    const { manifest: _, ...step } = hub.publish(inBlocks(TARGET, BLOCK));
+    hub.offer([step]);
+    const path = `manifests/${step.manifestSha256}`;
+    const right = hub.files.get(path) ?? new Uint8Array();
+    const harmed = harm(right);
+    if (harmed === undefined) hub.files.delete(path);
+    else hub.files.set(path, harmed);
+    const n = await node();
+    expect(await pump(clock, failureOf(n.fetch(TARGET)))).toBe(code);
+    hub.files.set(path, right);
+    await pump(clock, n.fetch(TARGET));
+    expect(n.content(SHA)).toEqual(Buffer.from(TARGET));
+  },
+);
+
 test("a manifest that is too long for the offer is fetched by its digest", async () => {
   const { manifest: _, ...step } = hub.publish(inBlocks(TARGET, BLOCK));
   hub.offer([step]);

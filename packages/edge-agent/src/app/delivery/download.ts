@@ -25,6 +25,7 @@ import type { HubRoute } from "./hub-route.ts";
 import { checkedOffer, hasDigest, hexOf, offerRefused } from "./offer-check.ts";
 import { PayloadReader, piecesOf, rightBytes } from "./payload-reader.ts";
 import type {
+  ByteSourceErrorCode,
   DeliveryErrorCode,
   KeptPayload,
   ManifestVerifier,
@@ -244,12 +245,14 @@ export class Download {
   }
 
   async #fetchManifest({ manifestSha256, manifestLength }: TransferStep): Promise<Uint8Array> {
-    const { gate, signal, sha256 } = this.#request;
+    const { gate, signal } = this.#request;
     await gate(signal);
     const path = `manifests/${manifestSha256}`;
     const bytes = await this.#deps.route.readWhole({ path, bytesMax: manifestLength, signal });
-    if (bytes === "absent" || !hasDigest(bytes, manifestSha256, this.#deps.digests))
-      throw offerRefused(sha256, `manifest ${manifestSha256} cannot be had as it was signed`);
+    // Neither is the manifest's fault: it is right when it comes right.
+    if (bytes === "absent") throw sourceFailed("source-absent", path, "the hub has it no more");
+    if (!hasDigest(bytes, manifestSha256, this.#deps.digests))
+      throw sourceFailed("source-misbehaves", path, "what came is not what was signed");
     return bytes;
   }
 
@@ -428,4 +431,15 @@ const FINAL: readonly string[] = [
 
 function isApplyFailure(error: CodedError): boolean {
   return APPLY_FAILURES.includes(error.code);
+}
+
+function sourceFailed(
+  code: ByteSourceErrorCode,
+  path: string,
+  what: string,
+): CodedError<ByteSourceErrorCode> {
+  return new CodedError(code, `${path}: ${what}`, {
+    fields: { path },
+    mend: "It is asked for again by itself.",
+  });
 }
