@@ -16,6 +16,9 @@ import type { BytesGet } from "@flotilla/shared/protocol/up/bytes-get";
 import type { Credentials } from "../../src/app/link/ports.ts";
 import type { TestCa } from "./pki.ts";
 
+/** Small enough that an uplink which is shared is shared fairly. */
+const SENT_AT_ONCE_BYTES = 64 * 1024;
+
 export function sha256Of(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
@@ -241,13 +244,17 @@ export class ArtifactHub {
   ): Promise<void> {
     const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
     const bytes = from === undefined ? file : file.subarray(Number(from), Number(to) + 1);
-    this.sentBytes += bytes.length;
-    await this.limit(bytes.length);
     response.writeHead(from === undefined ? 200 : 206, {
       "content-length": bytes.length,
       etag: `"${sha256Of(file)}"`,
       ...(from === undefined ? {} : { "content-range": `bytes ${from}-${to}/${file.length}` }),
     });
-    response.end(bytes);
+    for (let at = 0; at < bytes.length && !response.destroyed; at += SENT_AT_ONCE_BYTES) {
+      const part = bytes.subarray(at, at + SENT_AT_ONCE_BYTES);
+      await this.limit(part.length);
+      this.sentBytes += part.length;
+      response.write(part);
+    }
+    response.end();
   }
 }
