@@ -22,7 +22,24 @@ export const BUGS = {
   "card-told-twice": "the agent's probe tells each card under two names",
   "reuse-epoch": "the agent's epoch does not grow when it starts",
   "restart-on-reconnect": "the agent stops its workloads when a session opens",
+  "trust-anything": "the agent installs releases that nobody signed",
+  "torn-contents":
+    "a download that was cut counts as whole, and nobody looks at the bytes of a slot",
+  "prepare-clears-both": "making the other slot empties the current one",
+  "forget-failures": "an agent that starts does not know which artifacts have failed",
+  "slots-swapped": "an agent that starts takes the other slot for the current one",
+  "downloads-hang": "a download whose road is cut never ends",
 } as const;
+
+/** Bugs that only a world with artifacts can show. */
+export const ARTIFACT_BUGS: readonly Bug[] = [
+  "trust-anything",
+  "torn-contents",
+  "prepare-clears-both",
+  "forget-failures",
+  "slots-swapped",
+  "downloads-hang",
+];
 
 export type Bug = keyof typeof BUGS;
 

@@ -54,6 +54,11 @@ describe("the real services under faults", () => {
       "job succeeded",
       "gang placed",
       "device used",
+      "notice ArtifactRefused",
+      "notice ArtifactFetchFailed",
+      "artifacts switched",
+      "artifacts committed",
+      "artifacts rolled back",
       "converged with a node away",
     ];
     expect(expected.filter((name) => !seen.has(name))).toEqual([]);
@@ -86,6 +91,7 @@ const FAULTS_FOR: Readonly<Partial<Record<Bug, readonly Fault[]>>> = {
   "adopt-without-start-time": ["power-cut", "workload-crash"],
   "forget-exit-records": ["agent-kill"],
   "lose-signals": ["hub-kill"],
+  "downloads-hang": ["partition", "half-open"],
 };
 /** The promises that each planted bug breaks, whichever first; any other finding would be luck. */
 const BREAKS: Readonly<Record<Bug, string | readonly string[]>> = {
@@ -109,6 +115,12 @@ const BREAKS: Readonly<Record<Bug, string | readonly string[]>> = {
   "card-told-twice": "device in use",
   "reuse-epoch": "unique numbers",
   "restart-on-reconnect": "invariant 3",
+  "trust-anything": "invariant 5",
+  "torn-contents": "invariant 5",
+  "prepare-clears-both": "invariant 6",
+  "forget-failures": "invariant 7",
+  "slots-swapped": "invariant 8",
+  "downloads-hang": "invariant 4",
 };
 
 test.each(allBugs())("the planted bug %s is found", async (bug) => {

@@ -1,3 +1,4 @@
+import type { SlotName } from "@flotilla/edge-agent/app/artifact/ports";
 import type { AcceptedDesired } from "@flotilla/edge-agent/app/state/ports";
 import { runDigest } from "@flotilla/edge-agent/domain/reconcile/devices";
 import type { AnyObject } from "@flotilla/hub/app/resources/ports";
@@ -8,12 +9,14 @@ import type { ReportedInstance } from "@flotilla/shared/model/reported-state";
 import type { Codec } from "@flotilla/shared/protocol/codec";
 import type { DownMessage } from "@flotilla/shared/protocol/down";
 import type { UpMessage } from "@flotilla/shared/protocol/up";
+import type { Depot } from "../artifact/depot.ts";
 import type { HubState } from "../hub/hub-state.ts";
 import type { BrokerWitness } from "../net/broker.ts";
 import type { StoreWitness } from "../node/agent-store.ts";
 import type { Machine, MachineWitness, SimProcess } from "../node/machine.ts";
 import { Violation } from "../world/violation.ts";
 import { PlacementAuditor } from "./placements.ts";
+import { SlotAuditor } from "./slots.ts";
 import {
   copiesOf,
   instanceOf,
@@ -44,20 +47,27 @@ export class Auditor implements MachineWitness, BrokerWitness {
   /** How often each thing worth happening has happened. */
   readonly probes = new Map<string, number>();
   readonly placements: PlacementAuditor;
+  readonly slots: SlotAuditor | undefined;
   #failure: Violation | undefined;
 
   constructor(deps: {
     readonly codec: Codec;
     readonly hub: HubState;
     readonly nowMs: () => number;
+    readonly depot: Depot | undefined;
   }) {
     this.#codec = deps.codec;
     this.#hub = deps.hub;
+    const { depot } = deps;
+    const said = {
+      broken: (invariant: string, message: string) => this.broken(invariant, message),
+      probe: (name: string) => this.probe(name),
+    };
     this.placements = new PlacementAuditor({
       ...deps,
-      broken: (invariant, message) => this.broken(invariant, message),
-      probe: (name) => this.probe(name),
+      ...said,
     });
+    this.slots = depot && new SlotAuditor({ depot, ...said });
   }
 
   /** The first broken promise. */
@@ -67,12 +77,14 @@ export class Auditor implements MachineWitness, BrokerWitness {
 
   watch(machine: Machine): void {
     this.placements.watch(machine);
+    this.slots?.watch(machine);
     this.#nodes.set(machine.name, {
       machine,
       gave: { epoch: 0, seq: 0 },
       said: { epoch: 0, seq: 0 },
       reports: new Set(),
       bootIds: new Set(),
+      asked: new Set(),
       accepted: undefined,
       succeeded: new Set(),
       life: undefined,
@@ -99,12 +111,26 @@ export class Auditor implements MachineWitness, BrokerWitness {
         `${machine.name} starts ${process.instanceId} again, which has succeeded there`,
       );
     const asked = instanceOf(machine, process);
-    if (digestOf(asked) !== process.specDigest)
+    if (digestOf(asked) !== process.specDigest && !this.#wasAsked(machine, process))
       this.broken(
         "invariant 1",
         `${machine.name} starts ${process.instanceId} with spec ${process.specDigest.slice(0, 8)}, which its accepted desired state (revision ${machine.disk.database.desired?.state.revision ?? 0}) does not ask for`,
       );
     this.placements.started(machine, process);
+    this.slots?.started(machine, process);
+  }
+
+  switched(machine: Machine, id: string, slot: SlotName): void {
+    this.slots?.switched(machine, id, slot);
+  }
+
+  /** While the artifacts that are asked for now do not work, or are not there, an instance is what it was asked to be before. */
+  #wasAsked(machine: Machine, process: SimProcess): boolean {
+    const { instanceId, specDigest } = process;
+    return (
+      instanceOf(machine, process)?.artifacts !== undefined &&
+      this.#of(machine.name).asked.has(`${instanceId} ${specDigest}`)
+    );
   }
 
   struckStranger(machine: Machine, pid: number): void {
@@ -121,6 +147,7 @@ export class Auditor implements MachineWitness, BrokerWitness {
   /** The node does not know any more what it has done. */
   recordsLost(machine: Machine): void {
     this.#of(machine.name).succeeded.clear();
+    this.slots?.recordsLost(machine);
     for (const process of machine.processes.values()) process.isForgotten = true;
   }
 
@@ -131,9 +158,10 @@ export class Auditor implements MachineWitness, BrokerWitness {
     const isWhole =
       asked !== undefined &&
       asked.containers.every((c) => run.some((p) => p.container === c.name)) &&
-      run.every((p) => p.isHealthy);
+      run.every((p) => p.isHealthy && !p.isSpoiled);
     const isOnly = run.length === copiesOf(machine, process.instanceId).length;
-    if (digestOf(asked) === process.specDigest && isWhole && isOnly)
+    const isRight = digestOf(asked) === process.specDigest && isWhole && isOnly;
+    if (isRight && this.slots?.mayEnd(machine, process) !== true)
       this.broken(
         "invariant 3",
         `${machine.name} sends ${signal} to ${process.instanceId} (pid ${process.pid}), which runs as desired`,
@@ -185,6 +213,8 @@ export class Auditor implements MachineWitness, BrokerWitness {
       );
     truth.accepted = { revision: state.revision, payload };
     const asked = new Set(state.instances.map((i) => `${i.id} ${runDigest(i)}`));
+    for (const one of asked) truth.asked.add(one);
+    this.slots?.accepted(truth.machine);
     for (const work of truth.succeeded) if (!asked.has(work)) truth.succeeded.delete(work);
   }
 

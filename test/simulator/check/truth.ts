@@ -17,6 +17,8 @@ export interface NodeTruth {
   /** Every instance that it ever reported, as text. */
   readonly reports: Set<string>;
   readonly bootIds: Set<string>;
+  /** Instances as they were ever asked for: id and digest of the run. */
+  readonly asked: Set<string>;
   accepted: { readonly revision: number; readonly payload: string } | undefined;
   /** Instances of Jobs that ended well here, with their spec, as long as they are asked for. */
   readonly succeeded: Set<string>;

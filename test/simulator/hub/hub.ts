@@ -1,4 +1,8 @@
 import { ApplicationController } from "@flotilla/hub/app/application/application-controller";
+import { NodeArtifacts } from "@flotilla/hub/app/artifact/node-artifacts";
+import type { StoredContents } from "@flotilla/hub/app/artifact/ports";
+import { Prestager } from "@flotilla/hub/app/artifact/prestager";
+import { ReleaseController } from "@flotilla/hub/app/artifact/release-controller";
 import { NoticeController } from "@flotilla/hub/app/conditions/notice-controller";
 import { Defragmenter } from "@flotilla/hub/app/defragment/defragmenter";
 import { DesiredService } from "@flotilla/hub/app/desired/desired-service";
@@ -25,6 +29,7 @@ import { parseNodeId } from "@flotilla/shared/kernel/ids";
 import { solveLinearProgram } from "@flotilla/shared/platform/linear-program";
 import { runServices } from "@flotilla/shared/platform/supervisor";
 import type { Codec } from "@flotilla/shared/protocol/codec";
+import { CONTENT_BYTES, type Depot } from "../artifact/depot.ts";
 import type { Bugs } from "../bugs.ts";
 import { type BrokerWitness, SimBroker } from "../net/broker.ts";
 import type { Connection } from "../net/connection.ts";
@@ -46,6 +51,8 @@ export interface HubHostDeps {
   readonly witness: BrokerWitness;
   readonly onBug: (message: string) => void;
   readonly bugs: Bugs;
+  /** Absent: nobody in this world has artifacts. */
+  readonly depot: Depot | undefined;
 }
 
 /** A hub process as the world sees it. */
@@ -155,7 +162,7 @@ export class HubHost implements MachineTime {
   }
 
   #wire(life: ProcessLife, deps: Platform & { readonly store: SimHubStore }) {
-    const { loop, codec, witness, bugs } = this.#deps;
+    const { loop, codec, witness, bugs, depot } = this.#deps;
     const tie: { link: NodeLink | undefined } = { link: undefined };
     const tied = (): NodeLink => must(tie.link, "tied below");
     const link: NodeLink = {
@@ -169,6 +176,8 @@ export class HubHost implements MachineTime {
     const events = new EventRecorder({}, deps);
     const logs = new LogService({ ...deps, link });
     const signer = simSigner();
+    const scheduler = new Scheduler(deps);
+    const releases = depot && releaseServices({ ...deps, events, scheduler, life, depot });
     const desired = new DesiredService({
       ...deps,
       link,
@@ -177,8 +186,9 @@ export class HubHost implements MachineTime {
       signer,
       sha256,
       events,
+      ...(releases && { artifacts: releases.forNodes }),
     });
-    // The simulated fleet has no artifacts: nobody asks.
+    // Contents come from a source of the simulator's own: nobody asks.
     const artifacts = { asked: () => {} };
     const uplink = new IngestService(
       {},
@@ -207,7 +217,8 @@ export class HubHost implements MachineTime {
       new NamespaceCleaner(deps),
       new FleetController({}, { ...deps, events }),
       new DeviceWatch({}, { ...deps, events }),
-      ...placementServices({ ...deps, events }),
+      ...placementServices({ ...deps, events, scheduler }),
+      ...(releases?.services ?? []),
       new GarbageCollector({}, { ...deps, events }),
       new NoticeController({}, deps),
     ];
@@ -217,17 +228,55 @@ export class HubHost implements MachineTime {
 
 /** What decides where instances go. */
 function placementServices(
-  deps: Platform & { readonly store: SimHubStore; readonly events: EventRecorder },
+  deps: Platform & {
+    readonly store: SimHubStore;
+    readonly events: EventRecorder;
+    readonly scheduler: Scheduler;
+  },
 ) {
   const turn = (): Promise<void> => Promise.resolve();
   const queues = new QueueStatusWriter(deps);
-  const scheduler = new Scheduler(deps);
-  const defragmenter = new Defragmenter({ ...deps, sha256, scheduler });
+  const { scheduler } = deps;
+  const defragmenter = new Defragmenter({ ...deps, sha256 });
   return [
-    new ApplicationController({}, { ...deps, sha256, scheduler, defragmenter, queues, turn }),
+    new ApplicationController({}, { ...deps, sha256, defragmenter, queues, turn }),
     queues,
     new ValueService({ ...deps, scheduler, solve: solveLinearProgram, turn }),
   ];
+}
+
+/** What becomes of releases, as `makeReleases` of the hub puts it together. */
+function releaseServices(
+  deps: Platform & {
+    readonly store: SimHubStore;
+    readonly events: EventRecorder;
+    readonly scheduler: Scheduler;
+    readonly life: ProcessLife;
+    readonly depot: Depot;
+  },
+) {
+  const { depot, life } = deps;
+  const onChange = (listener: () => void): (() => void) =>
+    depot.onChange(() => {
+      if (life.isAlive) listener();
+    });
+  const contents: StoredContents = {
+    sizeOf: (digest: string) => (depot.isStored(digest) ? CONTENT_BYTES : undefined),
+    onStored: (listener) => onChange(() => listener("")),
+  };
+  const signed = {
+    isSigned: (target: string, length: number, digest: string) =>
+      depot.releaseOf(digest)?.isForeseen === true ||
+      depot.isSigned({ target, length, sha256: digest }),
+    onPublished: onChange,
+  };
+  const prestager = new Prestager({}, { ...deps, sha256 });
+  const serverUrl = (): string => "https://hub:8444";
+  const forNodes = new NodeArtifacts({ ...deps, prestager, serverUrl });
+  return {
+    forNodes,
+    services: [new ReleaseController({}, { ...deps, contents, signed }), prestager],
+  };
 }
 
 interface Platform {

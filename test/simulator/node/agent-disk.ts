@@ -1,3 +1,4 @@
+import type { SlotRecord } from "@flotilla/edge-agent/app/artifact/ports";
 import type { AcceptedDesired, InstanceRecord } from "@flotilla/edge-agent/app/state/ports";
 import type { UpKind } from "@flotilla/shared/protocol/topics";
 
@@ -18,6 +19,10 @@ export interface AgentDatabase {
   desired: AcceptedDesired | undefined;
   instances: Map<string, InstanceRecord>;
   outbox: StoredMessage[];
+  slots: Map<string, SlotRecord>;
+  memos: Map<string, unknown>;
+  /** Files that may be run: `TARGET SHA256`. */
+  receipts: Set<string>;
 }
 
 /** A node's disk, as far as the agent writes it: the database, and beside it the file with the floors. It outlives processes and power cuts. */
@@ -29,6 +34,9 @@ export class AgentDisk {
     desired: undefined,
     instances: new Map(),
     outbox: [],
+    slots: new Map(),
+    memos: new Map(),
+    receipts: new Set(),
   };
   readonly floor: { epoch: number; revision: number } = { epoch: 0, revision: 0 };
   isFull = false;
@@ -44,10 +52,12 @@ export class AgentDisk {
    * `salvaged`: the records of instances could be read out of the damaged file.
    */
   restoreLastGood(options: { readonly salvaged: boolean }): void {
-    const { instances } = this.database;
+    const { instances, receipts, slots } = this.database;
     this.database = copyOf(this.#lastGood ?? new AgentDisk().database);
     if (!options.salvaged) return;
     for (const [id, record] of instances) this.database.instances.set(id, record);
+    for (const [id, record] of slots) this.database.slots.set(id, record);
+    for (const receipt of receipts) this.database.receipts.add(receipt);
   }
 }
 
@@ -57,5 +67,8 @@ export function copyOf(database: AgentDatabase): AgentDatabase {
     ...database,
     instances: new Map(database.instances),
     outbox: [...database.outbox],
+    slots: new Map(database.slots),
+    memos: new Map(database.memos),
+    receipts: new Set(database.receipts),
   };
 }

@@ -1,3 +1,4 @@
+import type { MemoKey, SlotRecord, SlotStore } from "@flotilla/edge-agent/app/artifact/ports";
 import {
   type AcceptedDesired,
   type AgentStore,
@@ -33,11 +34,12 @@ export interface SimAgentStoreDeps {
  * The agent's store over a simulated disk: each call is one durable transaction, and each may be the last thing that the
  * process does. Epoch and revision have floors in a file of their own, as the real store has.
  */
-export class SimAgentStore implements AgentStore {
+export class SimAgentStore implements AgentStore, SlotStore {
   readonly #deps: SimAgentStoreDeps;
   #epoch = 0;
   #seq = 0;
   #depth = 0;
+  #hasReadSlots = false;
 
   constructor(deps: SimAgentStoreDeps) {
     this.#deps = deps;
@@ -169,6 +171,41 @@ export class SimAgentStore implements AgentStore {
     });
   }
 
+  slots(): readonly SlotRecord[] {
+    const { bugs } = this.#deps;
+    const found = [...this.#read().slots.values()];
+    if (this.#hasReadSlots) return found;
+    this.#hasReadSlots = true;
+    if (bugs.has("forget-failures")) return found.map((record) => ({ ...record, failed: [] }));
+    return bugs.has("slots-swapped") ? found.map(swapped) : found;
+  }
+
+  putSlot(record: SlotRecord): void {
+    this.#write(({ database }) => void database.slots.set(record.id, record));
+  }
+
+  deleteSlot(id: string): void {
+    this.#write(({ database }) => void database.slots.delete(id));
+  }
+
+  memo(key: MemoKey): unknown {
+    return this.#read().memos.get(key);
+  }
+
+  putMemo(key: MemoKey, value: unknown): void {
+    this.#write(({ database }) => void database.memos.set(key, value));
+  }
+
+  hasReceipt(receipt: string): boolean {
+    return this.#read().receipts.has(receipt);
+  }
+
+  putReceipts(receipts: readonly string[]): void {
+    this.#write(({ database }) => {
+      for (const receipt of receipts) database.receipts.add(receipt);
+    });
+  }
+
   #takeEpoch(epoch: number): void {
     this.#write((disk) => {
       disk.floor.epoch = Math.max(disk.floor.epoch, epoch);
@@ -194,4 +231,11 @@ export class SimAgentStore implements AgentStore {
       effect(disk);
     });
   }
+}
+
+/** The record with its current slot mistaken, where the other one holds something as well. */
+function swapped(record: SlotRecord): SlotRecord {
+  const current = record.current === "a" ? "b" : "a";
+  const isSure = record.phase === "committed" && record[current] !== undefined;
+  return isSure ? { ...record, current } : record;
 }

@@ -1,3 +1,4 @@
+import type { Activation } from "@flotilla/edge-agent/app/artifact/activation";
 import { CapacityCollector } from "@flotilla/edge-agent/app/capacity/capacity-collector";
 import type { CapacityProbe } from "@flotilla/edge-agent/app/capacity/ports";
 import { LinkService } from "@flotilla/edge-agent/app/link/link-service";
@@ -9,6 +10,8 @@ import type { Service } from "@flotilla/shared/kernel/service";
 import type { Gpu, Inventory } from "@flotilla/shared/model/capacity";
 import { runServices } from "@flotilla/shared/platform/supervisor";
 import type { Codec } from "@flotilla/shared/protocol/codec";
+import { simActivation } from "../artifact/agent-activation.ts";
+import type { Depot } from "../artifact/depot.ts";
 import type { Bugs } from "../bugs.ts";
 import { SimLink } from "../net/agent-link.ts";
 import type { Connection } from "../net/connection.ts";
@@ -33,6 +36,10 @@ export interface AgentHostDeps {
   readonly storeWitness: StoreWitness;
   readonly onBug: (message: string) => void;
   readonly bugs: Bugs;
+  /** Absent: nobody in this world has artifacts. */
+  readonly depot: Depot | undefined;
+  /** The hub answers who asks for bytes. */
+  readonly isHubUp: () => boolean;
 }
 
 /** Starts the agent of one machine, again and again. */
@@ -45,6 +52,7 @@ export class AgentHost {
   #starts = 0;
   #isWanted = true;
   #losesPower = false;
+  #activation: Activation | undefined;
 
   constructor(deps: AgentHostDeps) {
     this.#deps = deps;
@@ -59,6 +67,18 @@ export class AgentHost {
   /** The process that runs now. */
   get life(): ProcessLife | undefined {
     return this.#life;
+  }
+
+  /** `flotilla-agent retry`: false when nobody answers. */
+  retry(instanceId: string): boolean {
+    if (!this.isRunning || this.machine.isAsleep || this.#activation === undefined) return false;
+    try {
+      this.#activation.retry(instanceId);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Killed || error instanceof CodedError)) throw error;
+      return false;
+    }
   }
 
   boot(): void {
@@ -123,7 +143,11 @@ export class AgentHost {
     const metrics = noMetrics();
     const witness = this.#deps.storeWitness;
     const store = new SimAgentStore({ disk: machine.disk, life, random, witness, bugs });
-    const runtime = new SimRuntime({ machine, life, dice: this.#dice, bugs });
+    const platform = { clock, random, log, metrics, store };
+    const { activation, reconciler } = this.#workloads(life, {
+      ...platform,
+      onChange: () => service.wake(),
+    });
     const link = this.#link(life);
     const capacity = new CapacityCollector(
       {},
@@ -135,25 +159,6 @@ export class AgentHost {
         metrics,
         hasSession: () => service.hasSession(),
         onReport: () => service.wake(),
-      },
-    );
-    const reconciler = new Reconciler(
-      {
-        agentId: `agent-${machine.name}`,
-        nodeId: machine.name,
-        nodeAddress: "10.0.0.1",
-        inheritedEnvironment: { PATH: "/bin" },
-        bootId: machine.bootId,
-      },
-      {
-        store,
-        runtime,
-        probeRunner: new SimProbeRunner({ machine, clock, dice: this.#dice }),
-        clock,
-        random,
-        log,
-        metrics,
-        onChange: () => service.wake(),
       },
     );
     const service: LinkService = new LinkService(
@@ -180,8 +185,40 @@ export class AgentHost {
         onUnauthorized: () => undefined,
       },
     );
-    void this.#run(life, [reconciler, capacity, service], { capacity, clock, log, random });
+    const services = [reconciler, capacity, service, ...(activation ? [activation.service] : [])];
+    void this.#run(life, services, { capacity, clock, log, random });
     return link;
+  }
+
+  /** What runs here, and what it runs with. */
+  #workloads(
+    life: ProcessLife,
+    deps: Platform & { readonly store: SimAgentStore; readonly onChange: () => void },
+  ) {
+    const { machine, bugs, depot, isHubUp } = this.#deps;
+    const dice = this.#dice;
+    const common = { ...deps, machine, life, dice, bugs };
+    const runtime = new SimRuntime({ ...common, depot: depot ?? { flawOf: () => undefined } });
+    const onChange = (): void => reconciler.wake();
+    const activation = depot && simActivation({ ...common, depot, isHubUp, runtime, onChange });
+    this.#activation = activation;
+    const reconciler: Reconciler = new Reconciler(
+      {
+        agentId: `agent-${machine.name}`,
+        nodeId: machine.name,
+        nodeAddress: "10.0.0.1",
+        inheritedEnvironment: { PATH: "/bin" },
+        bootId: machine.bootId,
+        ...(activation && { artifactPathsOf: (id: string) => activation.gate.pathsOf(id) }),
+      },
+      {
+        ...deps,
+        ...(activation && { artifacts: activation.gate }),
+        runtime,
+        probeRunner: new SimProbeRunner({ machine, clock: deps.clock, dice }),
+      },
+    );
+    return { activation, reconciler };
   }
 
   async #run(
@@ -238,6 +275,13 @@ export class AgentHost {
         }),
     };
   }
+}
+
+interface Platform {
+  readonly clock: ProcessClock;
+  readonly random: ReturnType<typeof streamOf>;
+  readonly log: ReturnType<typeof bugLog>;
+  readonly metrics: ReturnType<typeof noMetrics>;
 }
 
 const INVENTORY: Inventory = {

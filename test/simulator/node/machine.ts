@@ -1,8 +1,10 @@
+import type { SlotName } from "@flotilla/edge-agent/app/artifact/ports";
 import type { ProcessIdentity } from "@flotilla/edge-agent/app/state/ports";
 import { randomHex } from "@flotilla/shared/kernel/random";
 import type { Capacity, Gpu } from "@flotilla/shared/model/capacity";
 import type { DeviceShare } from "@flotilla/shared/model/desired-state";
 import type { SeededRandom } from "@flotilla/shared/testing/seeded-random";
+import { ArtifactDisk } from "../artifact/artifact-disk.ts";
 import type { Road } from "../net/network.ts";
 import type { EventLoop, Owner, Timer } from "../world/event-loop.ts";
 import type { MachineTime } from "../world/process-life.ts";
@@ -31,6 +33,10 @@ export interface SimProcess extends ProcessIdentity {
   readonly startedMs: number;
   /** False: its probes fail. */
   isHealthy: boolean;
+  /** The artifacts that it found are such that it is never ready. */
+  isSpoiled: boolean;
+  /** It was told where its artifacts are. */
+  readonly hasArtifacts: boolean;
   /** It was asked to end, with good reason; what follows needs none. */
   isDoomed: boolean;
   exit: Timer | undefined;
@@ -50,6 +56,8 @@ export interface MachineWitness {
   signalled(machine: Machine, process: SimProcess, signal: "SIGTERM" | "SIGKILL"): void;
   /** The agent signals a program that it has not started. */
   struckStranger(machine: Machine, pid: number): void;
+  /** `current` of an instance leads to another half. */
+  switched(machine: Machine, id: string, slot: SlotName): void;
   /** Ended by itself with exit code 0. */
   succeeded(machine: Machine, process: SimProcess): void;
 }
@@ -60,6 +68,7 @@ export class Machine implements MachineTime, Owner {
   readonly machine: string;
   readonly road: Road;
   readonly disk: AgentDisk = new AgentDisk();
+  readonly artifacts: ArtifactDisk = new ArtifactDisk();
   readonly processes = new Map<number, SimProcess>();
   /** Pids of programs that are none of the agent's business. */
   readonly strangers = new Set<number>();
@@ -145,6 +154,7 @@ export class Machine implements MachineTime, Owner {
       | "bootId"
       | "startedMs"
       | "isHealthy"
+      | "isSpoiled"
       | "isDoomed"
       | "exit"
       | "isForgotten"
@@ -157,6 +167,7 @@ export class Machine implements MachineTime, Owner {
       bootId: this.bootId,
       startedMs: this.loop.nowMs,
       isHealthy: true,
+      isSpoiled: false,
       isDoomed: false,
       exit: undefined,
       isForgotten: false,

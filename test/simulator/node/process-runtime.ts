@@ -8,11 +8,13 @@ import type {
   ProcessRuntime,
   StartOutcome,
   StartRequest,
+  WorkloadSignals,
 } from "@flotilla/edge-agent/app/reconcile/ports";
 import type { ProcessIdentity } from "@flotilla/edge-agent/app/state/ports";
 import type { Clock } from "@flotilla/shared/kernel/clock";
 import type { DeviceShare } from "@flotilla/shared/model/desired-state";
 import type { Probe } from "@flotilla/shared/model/workload";
+import type { Depot } from "../artifact/depot.ts";
 import type { Bugs } from "../bugs.ts";
 import type { ProcessLife } from "../world/process-life.ts";
 import type { Dice } from "../world/seeds.ts";
@@ -27,13 +29,14 @@ export interface RuntimeDeps {
   readonly life: ProcessLife;
   readonly dice: Dice;
   readonly bugs: Bugs;
+  readonly depot: Pick<Depot, "flawOf">;
 }
 
 /**
  * Host processes of one machine as the agent sees them. Programs: `service` runs on, `job <ms> <failure ratio>` ends by
  * itself, `stubborn` ignores SIGTERM; anything else is not found.
  */
-export class SimRuntime implements ProcessRuntime {
+export class SimRuntime implements ProcessRuntime, WorkloadSignals {
   readonly #deps: RuntimeDeps;
   /** Exit codes that only their parent knows. */
   readonly #children = new Map<string, ExitStatus>();
@@ -57,9 +60,11 @@ export class SimRuntime implements ProcessRuntime {
         command: request.container.command ?? [],
         devices: devicesOf(request.environment),
         recordExit: request.recordExit,
+        hasArtifacts: request.environment["FLOTILLA_ARTIFACTS"] !== undefined,
         parent: this.#deps.life,
       });
       if (program === "job") this.#planEnd(process);
+      if (process.hasArtifacts) this.#looksAtFiles(process);
       const { pid, startTicks, bootId } = process;
       return {
         ok: true,
@@ -100,6 +105,26 @@ export class SimRuntime implements ProcessRuntime {
           this.#send(process, signal);
       }
     });
+  }
+
+  tell(): void {
+    this.#deps.life.call(() => undefined);
+  }
+
+  /** What runs finds other files from now on. */
+  filesChanged(instanceId: string): void {
+    for (const process of this.#deps.machine.processes.values())
+      if (process.instanceId === instanceId && process.hasArtifacts) this.#looksAtFiles(process);
+  }
+
+  /** A program does as its files are. */
+  #looksAtFiles(process: SimProcess): void {
+    const { depot, dice, machine } = this.#deps;
+    const half = machine.artifacts.current(process.instanceId) ?? [];
+    const flaw = depot.flawOf(half.map((file) => file.data));
+    process.isSpoiled = flaw === "never-ready";
+    if (flaw === "exits")
+      machine.endAfter(process, dice.between(50, 2_000), () => this.#ended(process, 1));
   }
 
   exitOf(request: {
@@ -196,6 +221,8 @@ export class SimProbeRunner implements ProbeRunner {
       (p) => p.runId === runId && p.container === context.container.name,
     );
     if (process === undefined) return { ok: false, message: "connection refused" };
-    return process.isHealthy ? { ok: true, message: "" } : { ok: false, message: "no answer" };
+    return process.isHealthy && !process.isSpoiled
+      ? { ok: true, message: "" }
+      : { ok: false, message: "no answer" };
   }
 }

@@ -1,3 +1,4 @@
+import type { ArtifactPin } from "@flotilla/shared/model/artifact";
 import type { Dice } from "../world/seeds.ts";
 
 /** Queues that an Application may name; each is there or not. */
@@ -19,6 +20,7 @@ export interface AppDraft {
     | { readonly completions: number; readonly runsMs: number; readonly failureRatio: number }
     | undefined;
   readonly wish: Wish;
+  readonly pins: readonly ArtifactPin[];
 }
 
 /** What it asks of the scheduler. */
@@ -36,6 +38,17 @@ export interface Wish {
   /** Its instances must be on different nodes. */
   readonly isApart: boolean;
 }
+
+/** Nothing is asked of the scheduler. */
+export const NO_WISH: Wish = {
+  queue: undefined,
+  priorityClassName: undefined,
+  minMember: 0,
+  maxUnavailable: undefined,
+  isMovable: undefined,
+  gpu: undefined,
+  isApart: false,
+};
 
 /** A wish; plain Applications are as many as others. */
 export function drawWish(dice: Dice): Wish {
@@ -79,16 +92,18 @@ export function drawQueue(dice: Dice): object {
 
 /** The spec of the Application. */
 export function specOf(draft: AppDraft): object {
-  const { wish } = draft;
+  const { pins, wish } = draft;
   const env = [{ name: "VERSION", value: String(draft.version) }];
   const requests = { cpu: `${draft.milliCpu}m`, memory: "128Mi", ...gpuRequests(wish) };
-  const probe = { httpGet: { path: "/", port: 8080 }, periodSeconds: 3, failureThreshold: 2 };
+  // What artifacts do to a program is seen within their health window.
+  const periodSeconds = pins.length > 0 ? 1 : 3;
+  const probe = { httpGet: { path: "/", port: 8080 }, periodSeconds, failureThreshold: 2 };
   const main = {
     name: "main",
     command: [draft.program],
     env,
     resources: { requests },
-    ...(draft.hasProbes ? { readinessProbe: probe, livenessProbe: probe } : {}),
+    ...(draft.hasProbes || pins.length > 0 ? { readinessProbe: probe, livenessProbe: probe } : {}),
   };
   const side = { name: "side", command: ["service"] };
   const pod = {
@@ -99,6 +114,8 @@ export function specOf(draft: AppDraft): object {
     name: "web",
     type: "Deployment",
     ...wishes(wish),
+    // Written always, so that an edit leaves none of those before.
+    artifacts: pins,
     template: { spec: { replicas: draft.replicas, template: { spec: pod } } },
   };
   return { components: draft.job === undefined ? [web] : [web, jobOf(draft.job, wish)] };

@@ -41,6 +41,12 @@ const KINDS_SHARE = 0.5;
 const INTERVAL_MS = { min: 4_000, max: 150_000 } as const;
 /** Mean time between two deeds of the operator. */
 const OPERATOR_MS = { min: 2_000, max: 30_000 } as const;
+/** Share of the publisher's deeds that ask a node to try again what failed. */
+const RETRY_SHARE = 0.1;
+/** The same where artifacts are what is looked at: their instances have to live for a while. */
+const ARTIFACT_OPERATOR_MS = { min: 10_000, max: 60_000 } as const;
+/** Mean time between two deeds of the publisher. */
+const PUBLISHER_MS = { min: 3_000, max: 15_000 } as const;
 const LAST_GOOD_MS = 45_000;
 
 /** The fault of this name. */
@@ -70,8 +76,13 @@ export class FaultInjector {
     world.hub.onSession = (node) => this.#sessionOpened(node);
     world.hub.onDown = () => this.#after(6_000, "hub comes back", () => world.hub.start());
     for (const kind of this.#kinds) this.#plan(kind, this.#logUniform(INTERVAL_MS));
-    this.#planOperator(this.#logUniform(OPERATOR_MS));
+    const pace = world.depot === undefined ? OPERATOR_MS : ARTIFACT_OPERATOR_MS;
+    this.#planOperator(this.#logUniform(pace));
     this.#planCopies();
+    if (world.depot === undefined) return;
+    world.loop.schedule(1_000, WORLD, "operator", () => world.operator.begin());
+    const released = new Dice(streamOf(options.seed, "publisher"));
+    this.#planPublisher(released, released.between(PUBLISHER_MS.min, PUBLISHER_MS.max));
   }
 
   /** How often each kind has struck. */
@@ -84,6 +95,7 @@ export class FaultInjector {
     this.#isOn = false;
     const { hub, agents, loop } = this.#world;
     loop.trace.say(`all faults end, ${away?.name ?? "nobody"} stays away`);
+    this.#world.depot?.finish();
     hub.spare();
     hub.disk.isFull = false;
     hub.disk.fsyncMs = 4;
@@ -120,6 +132,28 @@ export class FaultInjector {
       this.#world.operator.act();
       this.#planOperator(meanMs);
     });
+  }
+
+  #planPublisher(dice: Dice, meanMs: number): void {
+    this.#world.loop.schedule(dice.exponential(meanMs), WORLD, "publisher", () => {
+      if (!this.#isOn) return;
+      if (dice.chance(RETRY_SHARE)) this.#retryOne(dice);
+      else this.#world.operator.publish(dice);
+      this.#planPublisher(dice, meanMs);
+    });
+  }
+
+  /** Somebody at a node wants what failed there tried again. */
+  #retryOne(dice: Dice): void {
+    const agent = dice.pick(this.#world.agents);
+    if (agent === undefined) return;
+    const { machine } = agent;
+    const failed = [...machine.disk.database.slots.values()].filter((r) => r.failed.length > 0);
+    const id = dice.pick(failed)?.id;
+    if (id === undefined) return;
+    machine.loop.trace.say(`${machine.name}: an operator wants ${id} tried again`);
+    this.#world.auditor.slots?.retried(machine, id);
+    agent.retry(id);
   }
 
   #planCopies(): void {

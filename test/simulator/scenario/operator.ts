@@ -5,7 +5,17 @@ import type { HubState } from "../hub/hub-state.ts";
 import { keyText } from "../hub/hub-state.ts";
 import type { Dice } from "../world/seeds.ts";
 import type { Trace } from "../world/trace.ts";
-import { type AppDraft, CLASSES, drawQueue, drawWish, editWish, QUEUES, specOf } from "./draft.ts";
+import {
+  type AppDraft,
+  CLASSES,
+  drawQueue,
+  drawWish,
+  editWish,
+  NO_WISH,
+  QUEUES,
+  specOf,
+} from "./draft.ts";
+import type { Publisher } from "./publisher.ts";
 
 /** Few names, so that a deleted Application comes again under its name. */
 const NAMES = ["amber", "beryl", "coral", "dune", "elm"] as const;
@@ -17,7 +27,12 @@ const ABSENT = "absent";
 /** Share of the deeds that are about queues and priorities. */
 const QUEUE_SHARE = 0.15;
 
-type Kind = "Application" | "EdgeNode" | "Queue" | "PriorityClass";
+/** Share of the deeds of the publisher that make a release; the others pin some. */
+const RELEASE_SHARE = 0.35;
+/** Share of the deeds without queues, priorities and nodes where there are releases. */
+const QUIET_SHARE = 0.85;
+
+type Kind = "Application" | "EdgeNode" | "Queue" | "PriorityClass" | "Release";
 
 /** What an operator may find under a name: the last write that was acknowledged, or one whose answer never came. */
 interface Known {
@@ -33,6 +48,7 @@ export class Operator {
   readonly #trace: Trace;
   readonly #auditor: Auditor;
   readonly #nodes: readonly string[];
+  readonly #publisher: Publisher | undefined;
   readonly #known = new Map<string, Known>();
   readonly #specs = new Map<string, AppDraft>();
   #version = 0;
@@ -43,20 +59,23 @@ export class Operator {
     readonly trace: Trace;
     readonly auditor: Auditor;
     readonly nodes: readonly string[];
+    /** Absent: nobody in this world has artifacts. */
+    readonly publisher: Publisher | undefined;
   }) {
     this.#hub = deps.hub;
     this.#dice = deps.dice;
     this.#trace = deps.trace;
     this.#auditor = deps.auditor;
     this.#nodes = deps.nodes;
+    this.#publisher = deps.publisher;
   }
 
   /** One deed, drawn. */
   act(): void {
     const name = this.#dice.pick(NAMES) ?? NAMES[0];
     const draft = this.#specs.get(name);
-    const draw = this.#dice.between(0, 1);
-    if (this.#dice.chance(QUEUE_SHARE)) this.#editQueues();
+    const draw = this.#isQuiet() ? this.#dice.between(0.2, 1) : this.#dice.between(0, 1);
+    if (!this.#isQuiet() && this.#dice.chance(QUEUE_SHARE)) this.#editQueues();
     else if (draw < 0.1) this.#editNode(this.#dice.chance(0.5) ? "cordon" : "drain");
     else if (draw < 0.2) this.#editNode("open");
     else if (draft === undefined) this.#create(name);
@@ -65,6 +84,34 @@ export class Operator {
     else if (draw < 0.64) this.#put(name, { ...draft, wish: editWish(draft.wish, this.#dice) });
     else if (draw < 0.7) this.#put(name, { ...draft, program: "missing" });
     else this.#put(name, { ...draft, program: this.#program(), version: ++this.#version });
+  }
+
+  /** Applications to begin with. */
+  begin(): void {
+    for (const name of NAMES.slice(0, 2)) this.#create(name);
+  }
+
+  /** Where artifacts are what is looked at, most deeds and Applications have nothing to do with scheduling. */
+  #isQuiet(): boolean {
+    return this.#publisher !== undefined && this.#dice.chance(QUIET_SHARE);
+  }
+
+  /** A new release, or an Application that gets other ones; `dice` are the publisher's. */
+  publish(dice: Dice): void {
+    const name = dice.pick([...this.#specs.keys()]);
+    const draft = name === undefined ? undefined : this.#specs.get(name);
+    if (name !== undefined && draft !== undefined && !dice.chance(RELEASE_SHARE)) {
+      this.#put(name, { ...draft, pins: this.#publisher?.pins() ?? [] });
+      return;
+    }
+    const head = { apiVersion: "artifacts.kurator.dev/v1alpha1", kind: "Release" };
+    this.#publisher
+      ?.release((release, spec) =>
+        this.#do("Release", release, spec, (api) =>
+          api.create("Release", "", { ...head, metadata: { name: release }, spec }, OPTIONS),
+        ),
+      )
+      .catch(() => undefined);
   }
 
   /** Everything that a person can have broken is put right. */
@@ -117,7 +164,8 @@ export class Operator {
             failureRatio: this.#dice.chance(0.5) ? 0.3 : 0,
           }
         : undefined,
-      wish: drawWish(this.#dice),
+      wish: this.#isQuiet() ? NO_WISH : drawWish(this.#dice),
+      pins: this.#publisher?.pins() ?? [],
     };
     const spec = specOf(draft);
     const body = {

@@ -1,6 +1,7 @@
 import type { Bugs } from "../bugs.ts";
 import { differences } from "../check/convergence.ts";
 import { type Stranded, stranded } from "../check/placements.ts";
+import { undeserved } from "../check/settled.ts";
 import type { Machine } from "../node/machine.ts";
 import { WORLD } from "../world/event-loop.ts";
 import { Dice, streamOf } from "../world/seeds.ts";
@@ -14,6 +15,8 @@ const CONVERGENCE_MS_MAX = 900_000;
 const LOOK_MS = 1_000;
 /** Converged must last this long. */
 const STEADY_MS = 15_000;
+/** Most times that an operator asks a node to try artifacts of an instance again, once all is well. */
+const RETRIES_MAX = 3;
 /** Share of the runs in which one node stays away when the faults end. */
 const AWAY_SHARE = 0.3;
 /** Long enough that the hub gives a node up: suspect, lost, and what it ran placed elsewhere. */
@@ -103,6 +106,7 @@ class Stepper {
     this.count++;
     if (wasUp && hub.running === undefined) operator.hubDied();
     auditor.lookAtMachines();
+    auditor.slots?.look();
     const { state } = hub.disk;
     if (state.writes === this.#revision && hub.disk.term === this.#term) return;
     this.#revision = state.writes;
@@ -162,7 +166,8 @@ async function converge(
   { world, stepper }: Living,
   options: { readonly away?: Machine; readonly leastMs?: number },
 ): Promise<number | undefined> {
-  const { loop, hub, machines, auditor } = world;
+  const { loop, hub, machines, auditor, depot } = world;
+  const tries = new Map<string, number>();
   const startMs = loop.nowMs;
   let sinceMs: number | undefined;
   let nextLookMs = startMs;
@@ -172,7 +177,8 @@ async function converge(
     await stepper.step();
     if (loop.nowMs < nextLookMs) continue;
     nextLookMs = loop.nowMs + LOOK_MS;
-    left = differences(hub.disk.state, machines, options.away);
+    retryUndeserved(world, tries);
+    left = differences(hub.disk.state, machines, { away: options.away, depot });
     // With every node there: what waits has a reason.
     waiting =
       left.length === 0 && options.away === undefined ? stranded(hub.disk.state, machines) : [];
@@ -188,4 +194,16 @@ async function converge(
     `not converged ${CONVERGENCE_MS_MAX / 1000} s after the last fault: ${left.slice(0, 6).join("; ")}`,
   );
   return undefined;
+}
+
+/** What failed under faults through no fault of its own is asked for again, so often and no more. */
+function retryUndeserved({ agents, auditor, depot }: World, tries: Map<string, number>): void {
+  for (const agent of agents)
+    for (const id of undeserved(agent.machine, depot)) {
+      const key = `${agent.machine.name} ${id}`;
+      const count = tries.get(key) ?? 0;
+      if (count >= RETRIES_MAX) continue;
+      auditor.slots?.retried(agent.machine, id);
+      if (agent.retry(id)) tries.set(key, count + 1);
+    }
 }
