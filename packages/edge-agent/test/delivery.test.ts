@@ -382,6 +382,11 @@ describe("a delta that does not give what was signed", () => {
       "artifact-apply-failed",
     );
     expect(hub.asked.at(-1)?.failed).toEqual([bad.manifestSha256]);
+    // Until an operator asks: it was this node that could not, and now it can.
+    again.delivery.forgive();
+    await pump(clock, again.fetch(TARGET, { bases }));
+    expect(hub.asked.at(-1)?.failed).toEqual([]);
+    expect(again.content(SHA)).toEqual(Buffer.from(TARGET));
   });
 
   test.each<readonly [string, (manifest: Uint8Array) => Uint8Array, string, number]>([

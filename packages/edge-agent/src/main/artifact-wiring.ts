@@ -86,7 +86,14 @@ export function makeArtifacts(config: AgentConfig, deps: ArtifactWiringDeps): Ar
     lockFiles: new HostLockFiles(),
     peer: delivery.peer,
   });
-  return { activation, services: [activation.service, trust.watch, ...delivery.services] };
+  const retry = (instanceId: string): number => {
+    delivery.forgive();
+    return activation.retry(instanceId);
+  };
+  return {
+    activation: { ...activation, retry },
+    services: [activation.service, trust.watch, ...delivery.services],
+  };
 }
 
 /** What releases are made for, as their constraints and the signed metadata name it: `linux-arm64` unless the operator says. */

@@ -34,6 +34,8 @@ interface DeliveryParts {
   readonly needed: () => ReadonlySet<string>;
   /** Lets go of what came of files that nobody wants any more. */
   readonly forget: (isWanted: (sha256: string) => boolean) => void;
+  /** Ways to files that failed here are tried again. */
+  readonly forgive: () => void;
   /** Where other nodes of the site reach this node's blocks; undefined: it serves none. */
   readonly peer: () => ReportedArtifacts["peer"];
   readonly services: readonly Service[];
@@ -110,6 +112,7 @@ export function makeDelivery(
     sources: () => [route],
     needed: () => delivery.needed(),
     forget: (isWanted) => delivery.forget(isWanted),
+    forgive: () => delivery.forgive(),
     peer: () => server && announced(addresses, server.port),
     services: server === undefined ? [] : [server],
   };

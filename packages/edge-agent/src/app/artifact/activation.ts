@@ -102,6 +102,8 @@ export function makeActivation(
   });
   const retry = (id: string): number => {
     const slots = book.get(id);
+    const isWanted = desired()?.instances.some((i) => i.id === id && i.artifacts !== undefined);
+    if (slots === undefined && isWanted === true) return 0;
     if (slots === undefined)
       throw new CodedError("not-found", `this node has no artifacts of instance "${id}"`);
     book.apply(id, { kind: "retry" });

@@ -1,5 +1,6 @@
 import { CodedError } from "@flotilla/shared/kernel/errors";
 import type { Delivery } from "@flotilla/shared/model/artifact";
+import { forgiven } from "../../domain/delivery/transfer.ts";
 import type { BlobFetcher } from "../artifact/ports.ts";
 import { Bandwidth, smallerLimit } from "./bandwidth.ts";
 import { Download, type DownloadDeps, type DownloadOptions } from "./download.ts";
@@ -87,6 +88,15 @@ export class ArtifactDelivery implements BlobFetcher {
       if (isWanted(target) || this.#jobs.has(target)) continue;
       transfers.remove(target);
       for (const { makes } of steps) blobs.removePart(makes);
+    }
+  }
+
+  /** What failed here is tried again, as a node does whose memory or disk was bad. What is under way is left alone. */
+  forgive(): void {
+    const { transfers } = this.#deps;
+    for (const transfer of transfers.all()) {
+      const after = forgiven(transfer);
+      if (after !== transfer && !this.#jobs.has(transfer.target)) transfers.put(after);
     }
   }
 

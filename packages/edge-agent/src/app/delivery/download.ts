@@ -157,7 +157,7 @@ export class Download {
         `${this.#request.sha256}: every way that the hub offers has failed here${cause === undefined ? "" : `: ${cause.message}`}`,
         {
           fields: { sha256: this.#request.sha256, manifest: again.manifestSha256 },
-          mend: "Look at the agent's log; if other nodes have it too, publish the release anew.",
+          mend: "Look at the agent's log; `flotilla-agent retry` tries again. If other nodes have it too, publish the release anew.",
           cause,
         },
       );

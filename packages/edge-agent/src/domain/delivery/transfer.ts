@@ -91,6 +91,11 @@ export function isFailed(transfer: Transfer, manifestSha256: string): boolean {
   return (transfer.failures[manifestSha256] ?? 0) >= APPLY_TRIES_MAX;
 }
 
+/** The transfer without the memory of what failed: an operator has mended what was in the way. */
+export function forgiven(transfer: Transfer): Transfer {
+  return Object.keys(transfer.failures).length === 0 ? transfer : { ...transfer, failures: {} };
+}
+
 /** The step that is being carried out. */
 export function currentStep(transfer: Transfer): TransferStep | undefined {
   return transfer.phase === "applying" ? transfer.steps[transfer.stepIndex] : undefined;
