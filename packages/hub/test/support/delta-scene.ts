@@ -24,7 +24,7 @@ import { MemoryStore } from "./memory-store.ts";
 export const sha = (word: string): string => createHash("sha256").update(word).digest("hex");
 
 /** What outlives the hub: payloads and the index. */
-export interface DeltaDisk {
+interface DeltaDisk {
   readonly payloads: Map<string, { readonly manifest: Uint8Array; readonly bytes: number }>;
   index: string | undefined;
 }
