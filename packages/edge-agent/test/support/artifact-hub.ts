@@ -102,6 +102,7 @@ export class ArtifactHub {
   onOffer: (request: ArtifactGet) => ArtifactOffer | undefined = () => undefined;
   /** Undefined: the link works. */
   linkFailure: Error | undefined;
+  readonly #etags = new WeakMap<Uint8Array, string>();
   readonly #server: Server;
   readonly #key: KeyObject;
   readonly #keyId: string;
@@ -236,6 +237,12 @@ export class ArtifactHub {
     void this.answer(request, response, file);
   }
 
+  #etagOf(file: Uint8Array): string {
+    const etag = this.#etags.get(file) ?? `"${sha256Of(file)}"`;
+    this.#etags.set(file, etag);
+    return etag;
+  }
+
   /** As it should be. */
   async answer(
     request: IncomingMessage,
@@ -246,7 +253,7 @@ export class ArtifactHub {
     const bytes = from === undefined ? file : file.subarray(Number(from), Number(to) + 1);
     response.writeHead(from === undefined ? 200 : 206, {
       "content-length": bytes.length,
-      etag: `"${sha256Of(file)}"`,
+      etag: this.#etagOf(file),
       ...(from === undefined ? {} : { "content-range": `bytes ${from}-${to}/${file.length}` }),
     });
     for (let at = 0; at < bytes.length && !response.destroyed; at += SENT_AT_ONCE_BYTES) {
