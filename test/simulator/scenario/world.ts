@@ -61,8 +61,9 @@ export function makeWorld(
   const loop = new EventLoop();
   const tape = new Tape();
   const released = new Dice(streamOf(seed, "artifacts"));
+  // A planted bug gets worlds that can show it.
   const hasArtifacts =
-    released.chance(ARTIFACTS_SHARE) || ARTIFACT_BUGS.some((bug) => bugs.has(bug));
+    bugs.size === 0 ? released.chance(ARTIFACTS_SHARE) : ARTIFACT_BUGS.some((bug) => bugs.has(bug));
   const depot = hasArtifacts ? new Depot() : undefined;
   const size = new Dice(streamOf(seed, "size"));
   const [least, most] = hasArtifacts ? ARTIFACT_NODES : NODES;
