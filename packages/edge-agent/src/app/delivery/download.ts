@@ -1,4 +1,4 @@
-/** One file on its way to this node: asks for an offer, carries its steps out, and keeps in the table how far it is. */
+/** One file on its way to this node: takes an offer, carries its steps out, and keeps in the table how far it is. */
 
 import { startsOfBlocks } from "@flotilla/shared/delta/decode";
 import type { Digests } from "@flotilla/shared/delta/digest";
@@ -23,6 +23,7 @@ import type { Bandwidth } from "./bandwidth.ts";
 import { Crowd, type CrowdDeps } from "./crowd.ts";
 import type { HubRoute } from "./hub-route.ts";
 import { checkedOffer, hasDigest, hexOf, offerRefused } from "./offer-check.ts";
+import { OfferQuestion } from "./offer-question.ts";
 import { PayloadReader, piecesOf, rightBytes } from "./payload-reader.ts";
 import type {
   ByteSourceErrorCode,
@@ -35,18 +36,11 @@ import type {
 
 /** Offers that one try takes: each that fails for good is followed by another. */
 export const OFFERS_MAX = 8;
-/** So often an offer may be pending in one try. */
-export const PENDING_ASKS_MAX = 240;
-/** Bounds of what the hub may ask to wait for an offer. */
-const PENDING_MS_MIN = 1_000;
-const PENDING_MS_MAX = 300_000;
 /**
  * After so long in a step the hub is asked again who else has or wants the file: when a release is new, the first to ask learn of few
  * others.
  */
 export const PEERS_ASKED_AFTER_MS: readonly number[] = [5_000, 15_000, 40_000];
-/** Most bases that the hub is told of. */
-const BASES_MAX = 16;
 
 export interface DownloadOptions {
   readonly ownNode: string;
@@ -91,6 +85,7 @@ export class Download {
   readonly #options: DownloadOptions;
   readonly #deps: DownloadDeps;
   readonly #request: DownloadRequest;
+  readonly #question: OfferQuestion;
   #transfer: Transfer;
   /** Manifests that came within offers, by their digest. */
   readonly #inline = new Map<string, Uint8Array>();
@@ -101,6 +96,10 @@ export class Download {
     this.#deps = deps;
     this.#request = request;
     this.#transfer = deps.transfers.get(request.sha256) ?? newTransfer(request.sha256);
+    this.#question = new OfferQuestion(options, deps, {
+      ...request,
+      failed: () => failedManifests(this.#transfer),
+    });
   }
 
   /** Resolves, with the bytes that came in this try, when the store has the file. Rejects with a CodedError. */
@@ -137,7 +136,7 @@ export class Download {
     const { gate, signal } = this.#request;
     await gate(signal);
     try {
-      const offer = await this.#ask();
+      const offer = await this.#question.ask(signal);
       if (offer.status === "ready") this.#apply(this.#offered(offer));
     } catch (error) {
       signal.throwIfAborted();
@@ -148,7 +147,7 @@ export class Download {
 
   /** `cause`: what failed before, for the case that the hub has nothing else. */
   async #takeOffer(cause: CodedError | undefined): Promise<void> {
-    const offer = await this.#readyOffer();
+    const offer = await this.#question.answer();
     const event = this.#offered(offer);
     const again = event.steps.find((step) => isFailed(this.#transfer, step.manifestSha256));
     if (again !== undefined)
@@ -162,45 +161,6 @@ export class Download {
         },
       );
     this.#apply(event);
-  }
-
-  async #readyOffer(): Promise<ArtifactOffer> {
-    const { sha256, gate, pause, signal } = this.#request;
-    for (let asked = 0; asked < PENDING_ASKS_MAX; asked++) {
-      await gate(signal);
-      const offer = await this.#ask();
-      if (offer.status === "ready") return offer;
-      if (offer.status === "unknown")
-        throw new CodedError<DeliveryErrorCode>(
-          "artifact-unknown",
-          `the hub has no file ${sha256}`,
-          {
-            fields: { sha256 },
-            mend: "Push the release again; see `flotilla artifact describe`.",
-          },
-        );
-      const waitMs = offer.retryAfterMs ?? PENDING_MS_MIN;
-      const boundedMs = Math.min(PENDING_MS_MAX, Math.max(PENDING_MS_MIN, waitMs));
-      pause();
-      await this.#deps.clock.sleep(boundedMs, signal);
-    }
-    throw new CodedError<DeliveryErrorCode>(
-      "artifact-pending",
-      `the hub still prepares ${sha256}, after ${PENDING_ASKS_MAX} questions`,
-      { fields: { sha256 }, mend: "It is asked again by itself; look at the hub's delta workers." },
-    );
-  }
-
-  #ask(signal = this.#request.signal): Promise<ArtifactOffer> {
-    const { sha256, bases, isUrgent } = this.#request;
-    const request = {
-      target: sha256,
-      bases: bases.filter((base) => this.#deps.blobs.has(base)).slice(0, BASES_MAX),
-      memoryBytes: this.#options.memoryBytes,
-      isUrgent: isUrgent(),
-      failed: [...failedManifests(this.#transfer)],
-    };
-    return this.#deps.link.offer(request, signal);
   }
 
   #offered(offer: ArtifactOffer): Extract<TransferEvent, { readonly kind: "offered" }> {
@@ -298,7 +258,7 @@ export class Download {
     for (const afterMs of PEERS_ASKED_AFTER_MS) {
       try {
         await clock.sleep(startMs + afterMs - clock.bootMs(), signal);
-        const { peers = [], status } = await this.#ask(signal);
+        const { peers = [], status } = await this.#question.ask(signal);
         if (status === "ready") crowd.learn(peers);
       } catch (error) {
         if (signal.aborted) return;
