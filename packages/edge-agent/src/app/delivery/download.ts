@@ -129,8 +129,6 @@ export class Download {
     return { transferredBytes: this.#receivedBytes };
   }
 
-  // ---------------------------------------------------------------- offers
-
   /** News of peers for a transfer that goes on. Without the hub it goes on with what it knows. */
   async #refreshOffer(): Promise<void> {
     const { gate, signal } = this.#request;
@@ -168,8 +166,6 @@ export class Download {
     for (const [sha256, bytes] of manifests) this.#inline.set(sha256, bytes);
     return event;
   }
-
-  // ---------------------------------------------------------------- steps
 
   /** Carries out the present step. Returns what failed, when something else can be tried; rejects when not. */
   async #carryOut(): Promise<CodedError | undefined> {
@@ -300,8 +296,6 @@ export class Download {
     };
   }
 
-  // ---------------------------------------------------------------- room
-
   /** Room for the target, and for its payload when that can be had: then it is kept. Throws `disk-reserve`. */
   async #makeRoom(step: TransferStep, manifest: DeltaManifest): Promise<KeptPayload | undefined> {
     const { blobs, shelf, digests } = this.#deps;
@@ -336,8 +330,6 @@ export class Download {
     if (missing > 0) await shelf.release(missing);
     return blobs.freeBytes() >= bytes || blobs.makeRoom(bytes);
   }
-
-  // ---------------------------------------------------------------- failures
 
   /** Returns the error when the transfer can go on some other way; throws it when not. */
   async #afterFailure(step: TransferStep, error: unknown): Promise<CodedError> {
