@@ -1,7 +1,6 @@
 import type { SlotName } from "@flotilla/edge-agent/app/artifact/ports";
 import type { AcceptedDesired } from "@flotilla/edge-agent/app/state/ports";
 import { runDigest } from "@flotilla/edge-agent/domain/reconcile/devices";
-import type { AnyObject } from "@flotilla/hub/app/resources/ports";
 import type { NodeId } from "@flotilla/shared/kernel/ids";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
@@ -15,6 +14,7 @@ import type { BrokerWitness } from "../net/broker.ts";
 import type { StoreWitness } from "../node/agent-store.ts";
 import type { Machine, MachineWitness, SimProcess } from "../node/machine.ts";
 import { Violation } from "../world/violation.ts";
+import { isAssignment, isEvent, isNode } from "./kinds.ts";
 import { PlacementAuditor } from "./placements.ts";
 import { SlotAuditor } from "./slots.ts";
 import {
@@ -400,16 +400,4 @@ function textOf(instance: ReportedInstance): string {
   return JSON.stringify(
     Object.fromEntries(Object.entries(instance).toSorted(([a], [b]) => (a < b ? -1 : 1))),
   );
-}
-
-function isAssignment(object: AnyObject): object is AnyObject & ObjectOf<"Assignment"> {
-  return object.kind === "Assignment";
-}
-
-function isNode(object: AnyObject): object is AnyObject & ObjectOf<"EdgeNode"> {
-  return object.kind === "EdgeNode";
-}
-
-function isEvent(object: AnyObject): object is AnyObject & ObjectOf<"Event"> {
-  return object.kind === "Event";
 }

@@ -1,10 +1,10 @@
 import { runDigest } from "@flotilla/edge-agent/domain/reconcile/devices";
-import type { AnyObject } from "@flotilla/hub/app/resources/ports";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Depot } from "../artifact/depot.ts";
 import type { HubState } from "../hub/hub-state.ts";
 import type { Machine } from "../node/machine.ts";
+import { isApplication, isAssignment, isNode } from "./kinds.ts";
 import { artifactsLeft, isBad } from "./settled.ts";
 
 /**
@@ -134,16 +134,4 @@ function assignedDiffers(
 
 function differs(what: string, is: string | number, should: string | number): readonly string[] {
   return is === should ? [] : [`${what}: ${is}, should be ${should}`];
-}
-
-function isAssignment(object: AnyObject): object is AnyObject & ObjectOf<"Assignment"> {
-  return object.kind === "Assignment";
-}
-
-function isApplication(object: AnyObject): object is AnyObject & ObjectOf<"Application"> {
-  return object.kind === "Application";
-}
-
-function isNode(object: AnyObject): object is AnyObject & ObjectOf<"EdgeNode"> {
-  return object.kind === "EdgeNode";
 }

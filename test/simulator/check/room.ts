@@ -4,6 +4,7 @@ import type { ObjectOf } from "@flotilla/shared/model/kinds";
 import type { Component } from "@flotilla/shared/model/resources/application";
 import type { HubState } from "../hub/hub-state.ts";
 import type { Machine } from "../node/machine.ts";
+import { isApplication, isAssignment } from "./kinds.ts";
 
 /**
  * How full machines and queues are, counted from the Assignments on the hub's disk and from what the machines truly have. None
@@ -205,14 +206,6 @@ export function unmetGuarantees(
 
 export function assignmentsOf(hub: HubState): readonly Assignment[] {
   return hub.ofKind("Assignment").filter(isAssignment);
-}
-
-function isAssignment(object: AnyObject): object is AnyObject & Assignment {
-  return object.kind === "Assignment";
-}
-
-function isApplication(object: AnyObject): object is AnyObject & ObjectOf<"Application"> {
-  return object.kind === "Application";
 }
 
 function isQueue(object: AnyObject): object is AnyObject & ObjectOf<"Queue"> {
