@@ -99,6 +99,16 @@ describe("a request that is blocked by fragments", () => {
     expect(world.assignment("big-batch-0").status?.message).toBeUndefined();
   });
 
+  test("waits for what a deleted Application left: another one of its name does not let it be moved", async () => {
+    const world = new World();
+    await blocked(world);
+    await world.remove("Application", "web", "shop");
+    await world.apply("Application", "web", { components: [instances("api", 1, "1500m")] });
+    await world.converge();
+    expect(plans(world)).toEqual([]);
+    expect(world.placement()).toEqual({ "web-api-0": "a", "big-batch-0": "-" });
+  });
+
   test("several moves are made one at a time, each when the one before serves again", async () => {
     const world = new World();
     await twoMoves(world);

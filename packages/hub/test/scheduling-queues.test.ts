@@ -535,6 +535,48 @@ describe("room that an eviction frees", () => {
   });
 });
 
+describe("what a deleted Application left, and one of its name does not adopt", () => {
+  const high = { volcano: { priorityClassName: "high" } };
+
+  async function scene(cpu: string): Promise<World> {
+    const world = await fleet("a1");
+    await priorityClass(world, "high", 100);
+    await app(world, "low", serves("api", 1, cpu));
+    return world;
+  }
+
+  test("holds its room until it is collected, whatever the new one would let go", async () => {
+    const world = await scene("3");
+    const controller = world.controller();
+    await world.converge(controller);
+    await app(world, "high", serves("api", 1, "3", high));
+    await world.remove("Application", "low", "shop");
+    await app(world, "low", serves("api", 1, "3"));
+    await world.converge(controller);
+    expect([placedCount(world, "low"), placedCount(world, "high")]).toEqual([1, 0]);
+    expectRoom(world);
+    await world.remove("Assignment", "low-api-0", "shop");
+    await world.converge(controller);
+    expect([placedCount(world, "low"), placedCount(world, "high")]).toEqual([0, 1]);
+    expectRoom(world);
+  });
+
+  test("is no member of the new one's gang", async () => {
+    const world = await scene("800m");
+    const controller = world.controller();
+    await world.converge(controller);
+    await world.remove("Application", "low", "shop");
+    await app(world, "low", serves("api", 3, "1", { volcano: { minMember: 2 } }));
+    await world.converge(controller);
+    expect(placedCount(world, "low")).toBe(3);
+    // Room for it is one member away. Without that one the other is below its minimum, so both go.
+    await app(world, "high", serves("api", 1, "2", high));
+    await world.converge(controller);
+    expect([placedCount(world, "low"), placedCount(world, "high")]).toEqual([1, 1]);
+    expectRoom(world);
+  });
+});
+
 describe("what happens while others have a turn", () => {
   /** Fifty-one Applications to plan, so that there is a turn; meanwhile `meddle` once. */
   async function scene(meddle: (world: World) => Promise<void>) {

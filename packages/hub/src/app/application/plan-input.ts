@@ -5,6 +5,7 @@ import type { PlanInput } from "../../domain/application/plan.ts";
 import { policyOf } from "../../domain/application/policy.ts";
 import { fleetFactsOf, membersOf } from "../../domain/fleet/members.ts";
 import type { ResourceStore } from "../resources/ports.ts";
+import { belongsTo } from "../scheduling/assignment-index.ts";
 import type { FleetMirror } from "../scheduling/fleet-mirror.ts";
 import type { Scheduler } from "../scheduling/scheduler.ts";
 
@@ -30,7 +31,7 @@ export function planInputOf(application: Application, sources: Sources): ReadInp
   const fleet = fleetOf(application, sources);
   const policy = policyOf(application, store.list("PropagationPolicy", namespace));
   const assignments = [...mirror.assignments.ofApplication(`${namespace}/${name}`)].filter((a) =>
-    belongsTo(a, application),
+    belongsTo(a, application.metadata.uid),
   );
   return {
     application,
@@ -66,12 +67,6 @@ function releaseOf(
   return release?.spec.artifact === artifact && release.spec.version === version
     ? release
     : undefined;
-}
-
-/** Its own, and those left behind by an Application of its name that was deleted without them, which it adopts. */
-function belongsTo({ metadata, spec }: ObjectOf<"Assignment">, application: Application): boolean {
-  const isOwned = (metadata.ownerReferences ?? []).some((o) => o.kind === "Application");
-  return !isOwned || spec.applicationUid === application.metadata.uid;
 }
 
 /** The fleet that the Application names: of its own namespace, else the first of that name. */

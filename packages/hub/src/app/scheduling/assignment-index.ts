@@ -12,6 +12,16 @@ export function applicationIdOf({ metadata, spec }: Assignment): string {
   return `${metadata.namespace ?? ""}/${spec.application}`;
 }
 
+/**
+ * Whether it is of the Application of this uid: its own, or one left behind by an Application of its name that was deleted without it,
+ * which it adopts. Names alone do not tell: what a deleted Application still owns stays until it is collected, and an Application of
+ * the same name has no say in it.
+ */
+export function belongsTo({ metadata, spec }: Assignment, applicationUid: string): boolean {
+  const isOwned = (metadata.ownerReferences ?? []).some((o) => o.kind === "Application");
+  return !isOwned || spec.applicationUid === applicationUid;
+}
+
 /** `namespace/name` of the Application of a job: a job is a component, `namespace/application/component`. */
 export function applicationIdOfJob(jobId: string): string {
   return jobId.slice(0, jobId.lastIndexOf("/"));

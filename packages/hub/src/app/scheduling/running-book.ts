@@ -5,13 +5,19 @@ import type { RoundRunning } from "@flotilla/shared/scheduling/round/types";
 import { isAvailable, isFinished } from "../../domain/application/instance-state.ts";
 import type { Plan } from "../../domain/application/plan.ts";
 import { type PriorityClasses, type Traits, traitsOf } from "../../domain/scheduling/traits.ts";
-import { applicationIdOf, idOf } from "./assignment-index.ts";
+import { applicationIdOf, belongsTo, idOf } from "./assignment-index.ts";
 import type { FleetMirror } from "./fleet-mirror.ts";
 
 type Assignment = ObjectOf<"Assignment">;
 
-/** Of an instance whose component is not known: it is left alone. */
+/** Of an instance whose component or Application is not known: it is left alone. */
 const UNKNOWN: Traits = { priority: 0, preemption: "Never", minMember: 0, movable: false };
+
+/** What one Application says of its components. */
+interface Known {
+  readonly applicationUid: string;
+  readonly traits: ReadonlyMap<string, Traits>;
+}
 
 const DAY_MS = 86_400_000;
 
@@ -19,8 +25,8 @@ const DAY_MS = 86_400_000;
 export class RunningBook {
   readonly #mirror: FleetMirror;
   readonly #table: FleetTable;
-  /** By Application, then component. */
-  readonly #traits = new Map<string, ReadonlyMap<string, Traits>>();
+  /** By Application. */
+  readonly #known = new Map<string, Known>();
   /** Applications of which nothing is evicted until they are learned again. */
   readonly #leftAlone = new Set<string>();
 
@@ -37,16 +43,16 @@ export class RunningBook {
       (c) => [c.name, traitsOf(c, classes, counts.get(c.name) ?? 1)] as const,
     );
     const id = `${metadata.namespace ?? ""}/${metadata.name}`;
-    this.#traits.set(id, new Map(traits));
+    this.#known.set(id, { applicationUid: metadata.uid, traits: new Map(traits) });
     this.#leftAlone.delete(id);
   }
 
   /** Brings what is known of an Application back as it is now. */
   saved(applicationId: string): () => void {
-    const before = this.#traits.get(applicationId);
+    const before = this.#known.get(applicationId);
     return () => {
-      if (before === undefined) this.#traits.delete(applicationId);
-      else this.#traits.set(applicationId, before);
+      if (before === undefined) this.#known.delete(applicationId);
+      else this.#known.set(applicationId, before);
     };
   }
 
@@ -56,12 +62,12 @@ export class RunningBook {
   }
 
   forget(applicationId: string): void {
-    this.#traits.delete(applicationId);
+    this.#known.delete(applicationId);
     this.#leftAlone.delete(applicationId);
   }
 
   traitsOf(applicationId: string, component: string): Traits {
-    return this.#traits.get(applicationId)?.get(component) ?? UNKNOWN;
+    return this.#known.get(applicationId)?.traits.get(component) ?? UNKNOWN;
   }
 
   /** Everything that holds room now. */
@@ -78,8 +84,8 @@ export class RunningBook {
   /** Evictions that each component with a budget still allows. */
   budgets(): ReadonlyMap<string, number> {
     const budgets = new Map<string, number>();
-    for (const [applicationId, components] of this.#traits)
-      for (const [component, { unavailableMax }] of components) {
+    for (const [applicationId, { traits }] of this.#known)
+      for (const [component, { unavailableMax }] of traits) {
         if (unavailableMax === undefined) continue;
         const unavailable = this.#unavailableCount(applicationId, component);
         budgets.set(`${applicationId}/${component}`, Math.max(0, unavailableMax - unavailable));
@@ -96,8 +102,13 @@ export class RunningBook {
 
   #runningOf(assignment: Assignment, placed: RoundRunning["placed"], nowMs: number): RoundRunning {
     const { spec, status } = assignment;
-    const jobId = `${applicationIdOf(assignment)}/${spec.component}`;
-    const traits = this.traitsOf(applicationIdOf(assignment), spec.component);
+    const applicationId = applicationIdOf(assignment);
+    const known = this.#known.get(applicationId);
+    // What a deleted Application still owns is no part of another one of its name: that one's plan could not take it away.
+    const isOwn = known !== undefined && belongsTo(assignment, known.applicationUid);
+    const traits = isOwn ? this.traitsOf(applicationId, spec.component) : UNKNOWN;
+    const job = `${applicationId}/${spec.component}`;
+    const jobId = isOwn ? job : `${job}/${spec.applicationUid}`;
     const decidedMs = parseIsoTimeMs(status?.decidedAt ?? "") ?? nowMs;
     const ageMs = Math.max(0, nowMs - decidedMs);
     return {
@@ -106,7 +117,7 @@ export class RunningBook {
       ...(traits.queue === undefined ? {} : { queue: traits.queue }),
       priority: traits.priority,
       placed,
-      evictable: traits.movable && !this.#leftAlone.has(applicationIdOf(assignment)),
+      evictable: traits.movable && !this.#leftAlone.has(applicationId),
       // Of as many victims those go whose work of less than a day is lost least.
       evictionCost: 1 + Math.min(1, ageMs / DAY_MS),
       ...(traits.unavailableMax === undefined ? {} : { budget: jobId }),
