@@ -11,7 +11,7 @@ import {
   type ArtifactOffer,
   MANIFEST_SIGNATURE_CONTEXT,
 } from "@flotilla/shared/protocol/down/artifact-offer";
-import { BYTES_ANSWER_BYTES_MAX } from "@flotilla/shared/protocol/up/bytes-get";
+import { BYTES_ANSWER_BYTES_MAX } from "@flotilla/shared/protocol/limits";
 import { SeededRandom } from "@flotilla/shared/testing/seeded-random";
 import { firstState } from "@flotilla/shared/trust/decide";
 import { gather } from "@flotilla/shared/trust/gather";

@@ -14,3 +14,11 @@ export const TOPIC_BYTES_MAX = 256;
 export const SUBSCRIPTIONS_MAX = 8;
 /** Longest log answer in bytes of text. */
 export const LOG_CHUNK_BYTES_MAX: number = 64 * 1024;
+/** Longest answer to `bytes-get`: 96 KiB, 128 KiB in base64. */
+export const BYTES_ANSWER_BYTES_MAX: number = 96 * 1024;
+/** Longest manifest that an offer carries; a longer one is fetched as `manifests/<sha256>`. */
+export const OFFER_MANIFEST_BYTES_MAX: number = 192 * 1024;
+/** Most deltas one after the other. */
+export const OFFER_STEPS_MAX = 4;
+/** Most peers of one offer. */
+export const OFFER_PEERS_MAX = 64;

@@ -1,6 +1,7 @@
 import { CodedError } from "@flotilla/shared/kernel/errors";
 import type { Bytes } from "@flotilla/shared/protocol/down/bytes";
-import { BYTES_ANSWER_BYTES_MAX, type BytesGet } from "@flotilla/shared/protocol/up/bytes-get";
+import { BYTES_ANSWER_BYTES_MAX } from "@flotilla/shared/protocol/limits";
+import { type BytesGet } from "@flotilla/shared/protocol/up/bytes-get";
 import { expect, test } from "vitest";
 import { type ArtifactQuestions, LinkSource } from "./link-source.ts";
 

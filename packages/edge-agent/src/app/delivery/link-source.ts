@@ -1,8 +1,9 @@
 import { CodedError, hasCode } from "@flotilla/shared/kernel/errors";
 import type { ArtifactOffer } from "@flotilla/shared/protocol/down/artifact-offer";
 import type { Bytes } from "@flotilla/shared/protocol/down/bytes";
+import { BYTES_ANSWER_BYTES_MAX } from "@flotilla/shared/protocol/limits";
 import type { ArtifactGet } from "@flotilla/shared/protocol/up/artifact-get";
-import { BYTES_ANSWER_BYTES_MAX, type BytesGet } from "@flotilla/shared/protocol/up/bytes-get";
+import { type BytesGet } from "@flotilla/shared/protocol/up/bytes-get";
 import type { ArtifactLink, ByteRequest } from "../artifact/ports.ts";
 import type { ByteSourceErrorCode, RangeSource } from "./ports.ts";
 

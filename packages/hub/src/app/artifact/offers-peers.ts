@@ -1,6 +1,7 @@
 import { type NodeId, parseNodeId } from "@flotilla/shared/kernel/ids";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
-import { type ArtifactOffer, OFFER_PEERS_MAX } from "@flotilla/shared/protocol/down/artifact-offer";
+import { type ArtifactOffer } from "@flotilla/shared/protocol/down/artifact-offer";
+import { OFFER_PEERS_MAX } from "@flotilla/shared/protocol/limits";
 import type { NodeLink } from "../link/ports.ts";
 import type { ResourceStore } from "../resources/ports.ts";
 import type { ReleaseFiles } from "./offers-files.ts";

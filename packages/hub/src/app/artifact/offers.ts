@@ -2,12 +2,8 @@ import type { Clock } from "@flotilla/shared/kernel/clock";
 import { parseQuantity } from "@flotilla/shared/kernel/quantity";
 import type { Metrics } from "@flotilla/shared/kernel/service";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
-import {
-  type ArtifactOffer,
-  OFFER_MANIFEST_BYTES_MAX,
-  OFFER_STEPS_MAX,
-  type OfferStep,
-} from "@flotilla/shared/protocol/down/artifact-offer";
+import { type ArtifactOffer, type OfferStep } from "@flotilla/shared/protocol/down/artifact-offer";
+import { OFFER_MANIFEST_BYTES_MAX, OFFER_STEPS_MAX } from "@flotilla/shared/protocol/limits";
 import type { ArtifactGet } from "@flotilla/shared/protocol/up/artifact-get";
 import {
   type Choice,

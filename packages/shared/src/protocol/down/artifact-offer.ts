@@ -1,12 +1,6 @@
 import { type Static, Type } from "typebox";
 import { Sha256Hex } from "../../model/artifact.ts";
-
-/** Longest manifest that an offer carries; a longer one is fetched as `manifests/<sha256>`. */
-export const OFFER_MANIFEST_BYTES_MAX: number = 192 * 1024;
-/** Most deltas one after the other. */
-export const OFFER_STEPS_MAX = 4;
-/** Most peers of one offer. */
-export const OFFER_PEERS_MAX = 64;
+import { OFFER_PEERS_MAX, OFFER_STEPS_MAX } from "../limits.ts";
 
 /** Domain separation of the signature over a manifest's digest. */
 export const MANIFEST_SIGNATURE_CONTEXT = "flotilla/delta-manifest/v1\n";

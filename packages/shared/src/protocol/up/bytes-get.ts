@@ -1,7 +1,5 @@
 import { type Static, Type } from "typebox";
-
-/** Longest answer to `bytes-get`: 96 KiB, 128 KiB in base64. */
-export const BYTES_ANSWER_BYTES_MAX: number = 96 * 1024;
+import { BYTES_ANSWER_BYTES_MAX } from "../limits.ts";
 
 /** Asks for bytes of the artifact server over the link, where no other port passes. Answered by `bytes` with `replyTo`. */
 export const BytesGet = Type.Object({
