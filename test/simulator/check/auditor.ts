@@ -2,9 +2,9 @@ import type { SlotName } from "@flotilla/edge-agent/app/artifact/ports";
 import type { AcceptedDesired } from "@flotilla/edge-agent/app/state/ports";
 import { runDigest } from "@flotilla/edge-agent/domain/reconcile/devices";
 import type { NodeId } from "@flotilla/shared/kernel/ids";
+import { canonicalJson } from "@flotilla/shared/kernel/json";
 import type { DesiredInstance } from "@flotilla/shared/model/desired-state";
 import type { ObjectOf } from "@flotilla/shared/model/kinds";
-import type { ReportedInstance } from "@flotilla/shared/model/reported-state";
 import type { Codec } from "@flotilla/shared/protocol/codec";
 import type { DownMessage } from "@flotilla/shared/protocol/down";
 import type { UpMessage } from "@flotilla/shared/protocol/up";
@@ -243,7 +243,7 @@ export class Auditor implements MachineWitness, BrokerWitness {
     if (message.kind === "notice") this.probe(`notice ${message.body.reason}`);
     if (message.kind === "birth" || message.kind === "report")
       for (const instance of message.body.reported?.instances ?? [])
-        truth.reports.add(textOf(instance));
+        truth.reports.add(canonicalJson(instance));
     return message;
   }
 
@@ -368,7 +368,7 @@ export class Auditor implements MachineWitness, BrokerWitness {
   #lookAtReport({ metadata, status }: ObjectOf<"Assignment">): void {
     if (status?.reported === undefined) return;
     const node = status.reportedBy ?? "";
-    if (this.#nodes.get(node)?.reports.has(textOf(status.reported)) !== true)
+    if (this.#nodes.get(node)?.reports.has(canonicalJson(status.reported)) !== true)
       this.broken(
         "invariant 15",
         `assignment ${metadata.name} carries a report of ${node} that ${node} never made`,
@@ -394,10 +394,4 @@ export class Auditor implements MachineWitness, BrokerWitness {
 
 function digestOf(asked: DesiredInstance | undefined): string | undefined {
   return asked === undefined ? undefined : runDigest(asked);
-}
-
-function textOf(instance: ReportedInstance): string {
-  return JSON.stringify(
-    Object.fromEntries(Object.entries(instance).toSorted(([a], [b]) => (a < b ? -1 : 1))),
-  );
 }
